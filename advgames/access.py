@@ -1,0 +1,81 @@
+"""What a player may know: access objects grant exactly what the threat model names, and nothing leads beyond."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+from torch import Tensor
+
+from advgames import rng
+from advgames.errors import AccessError
+from advgames.threat import Threat
+
+__all__ = ["Access", "Order", "WhiteBox", "require"]
+
+Order = Literal["first", "second", "exact"]
+_LEVELS = ("hard-label", "soft-label", "white-box")
+
+
+class Access:
+    """Base: the player's name and role, its own randomness, and the rules it plays under.
+
+    Attributes:
+        player: its name.
+        sign: +1 where the player wants the utility up, -1 where it wants it down.
+        threat: norm and bounds of perturbations.
+        input_shape: shape of one input.
+        radius: this player's radius, (G,).
+        opponent_radius: the other player's radius, (G,).
+        round: rounds played so far.
+        horizon: rounds of the match.
+    """
+
+    level = "hard-label"
+
+    def __init__(
+        self,
+        *,
+        player: str,
+        sign: float,
+        threat: Threat,
+        input_shape: tuple[int, ...],
+        radius: Tensor,
+        opponent_radius: Tensor,
+        round: int,
+        horizon: int,
+        seeds: Tensor,
+    ) -> None:
+        self.player = player
+        self.sign = sign
+        self.threat = threat
+        self.input_shape = input_shape
+        self.radius = radius
+        self.opponent_radius = opponent_radius
+        self.round = round
+        self.horizon = horizon
+        self.__seeds = seeds
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of this player alone, fresh each round, shaped (G, ...) like `like`."""
+        return rng.normal(self.__seeds, f"player.{self.player}", self.round, like.shape[1:], dtype=like.dtype)
+
+
+class WhiteBox(Access, ABC):
+    """Gradients of the game's utility U in the perturbed inputs; U is what the +1 player maximises."""
+
+    level = "white-box"
+
+    @abstractmethod
+    def utility_gradient(self, inputs: Tensor, order: Order = "first") -> Tensor:
+        """grad_x U at `inputs` (G, B, *input_shape), of that shape, as a player of this order of reasoning sees it."""
+
+
+def require(access: Access, level: str, who: str) -> None:
+    """Refuse a player whose access is below what it needs.
+
+    Raises:
+        AccessError: always naming who needs what and what was granted.
+    """
+    if _LEVELS.index(access.level) < _LEVELS.index(level):
+        raise AccessError(f"{who} needs {level} access, but {access.player} is granted {access.level}")

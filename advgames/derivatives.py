@@ -1,0 +1,205 @@
+"""The derivatives white-box players use, exact, batched over matches and never larger than a vector.
+
+Shapes: params and directions are stacked, name -> (G, *shape); inputs (G, B, *input_shape), labels (G, B, ...).
+Losses are means over samples, except in the mixed derivative, which is per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+from advgames.optimizers import Params
+from advgames.victims import Victim
+
+__all__ = [
+    "ConjugateGradientResult",
+    "add",
+    "chunks",
+    "conjugate_gradient",
+    "dot",
+    "gauss_newton_vector_product",
+    "hessian_vector_product",
+    "loss",
+    "loss_and_gradient",
+    "mixed_derivative",
+    "scale",
+]
+
+Product = Callable[[Params], Params]
+
+
+def chunks(size: int, samples: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover range(samples)."""
+    for start in range(0, samples, size):
+        yield slice(start, min(start + size, samples))
+
+
+def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
+    """Inner product per match, (G,)."""
+    total = [(a[name] * b[name]).flatten(1).sum(1) for name in a]
+    return torch.stack(total).sum(0)
+
+
+def add(a: Mapping[str, Tensor], b: Mapping[str, Tensor], factor: float | Tensor = 1.0) -> Params:
+    """a + factor * b; factor is a number or one per match, (G,)."""
+    return {name: value + _per_match(factor, value) * b[name] for name, value in a.items()}
+
+
+def scale(a: Mapping[str, Tensor], factor: float | Tensor) -> Params:
+    """factor * a; factor is a number or one per match, (G,)."""
+    return {name: _per_match(factor, value) * value for name, value in a.items()}
+
+
+@torch.no_grad()
+def loss(victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int) -> Tensor:
+    """Mean loss per match, (G,)."""
+    samples = inputs.shape[1]
+    parts = [victim.losses(params, inputs[:, c], labels[:, c]).sum(1) for c in chunks(chunk_size, samples)]
+    return torch.stack(parts).sum(0) / samples
+
+
+def loss_and_gradient(
+    victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int
+) -> tuple[Tensor, Params]:
+    """Mean loss per match, (G,), and its gradient with respect to the parameters, from one pass."""
+    samples = inputs.shape[1]
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    total, gradient = None, None
+    for c in chunks(chunk_size, samples):
+        part = victim.losses(leaves, inputs[:, c], labels[:, c]).sum(1)
+        grads = torch.autograd.grad(part.sum(), tuple(leaves.values()))
+        total = part.detach() if total is None else total + part.detach()
+        gradient = grads if gradient is None else tuple(a + b for a, b in zip(gradient, grads, strict=True))
+    assert total is not None and gradient is not None
+    return total / samples, {name: g / samples for name, g in zip(leaves, gradient, strict=True)}
+
+
+def mixed_derivative(
+    victim: Victim,
+    params: Mapping[str, Tensor],
+    inputs: Tensor,
+    labels: Tensor,
+    direction: Mapping[str, Tensor],
+    chunk_size: int,
+) -> Tensor:
+    """grad_x <grad_theta L(x), v> for every input, (G, B, *input_shape); v is `direction`.
+
+    The product B^x v of r2t2.txt eq. 7. Computed reverse over forward: the inner product is the derivative of the
+    loss along v (one forward pass of dual numbers), and its gradient in x is one backward pass; the cheapest of
+    the three exact forms (see docs/benchmarks.md). Samples are independent, so chunks are exact.
+    """
+    params = {name: p.detach() for name, p in params.items()}
+    direction = {name: v.detach() for name, v in direction.items()}
+    parts = []
+    for c in chunks(chunk_size, inputs.shape[1]):
+        x = inputs[:, c].detach().requires_grad_()
+        _, slope = jvp(lambda p, x=x, c=c: victim.losses(p, x, labels[:, c]).sum(), (params,), (direction,))
+        parts.append(torch.autograd.grad(slope, x)[0])
+    return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+
+def hessian_vector_product(
+    victim: Victim,
+    params: Mapping[str, Tensor],
+    inputs: Tensor,
+    labels: Tensor,
+    vector: Mapping[str, Tensor],
+    chunk_size: int,
+) -> Params:
+    """H v with H the Hessian of the mean loss in the parameters; H is never formed."""
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    vectors = tuple(vector[name].detach() for name in leaves)
+    total = None
+    for c in chunks(chunk_size, inputs.shape[1]):
+        part = victim.losses(leaves, inputs[:, c], labels[:, c]).sum()
+        gradient = torch.autograd.grad(part, tuple(leaves.values()), create_graph=True)
+        # A linear layer of the loss leaves no graph in some gradients: their second derivative is zero.
+        slope = torch.stack([(g * v).sum() for g, v in zip(gradient, vectors, strict=True)]).sum()
+        product = torch.autograd.grad(slope, tuple(leaves.values()), materialize_grads=True)
+        total = product if total is None else tuple(a + b for a, b in zip(total, product, strict=True))
+    assert total is not None
+    return {name: t / inputs.shape[1] for name, t in zip(leaves, total, strict=True)}
+
+
+def gauss_newton_vector_product(
+    victim: Victim,
+    params: Mapping[str, Tensor],
+    inputs: Tensor,
+    labels: Tensor,
+    vector: Mapping[str, Tensor],
+    chunk_size: int,
+) -> Params:
+    """J^T (d^2 loss / d outputs^2) J v of the mean loss: the positive semi-definite part of the Hessian."""
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    vector = {name: vector[name].detach() for name in leaves}
+    total = None
+    for c in chunks(chunk_size, inputs.shape[1]):
+        outputs, tangent = jvp(lambda p, c=c: victim(p, inputs[:, c]), (leaves,), (vector,))
+        head = outputs.detach().requires_grad_()
+        slope = torch.autograd.grad(victim.loss(head, labels[:, c]).sum(), head, create_graph=True)[0]
+        bent = torch.autograd.grad(slope, head, tangent.detach())[0]
+        product = torch.autograd.grad(outputs, tuple(leaves.values()), bent, materialize_grads=True)
+        total = product if total is None else tuple(a + b for a, b in zip(total, product, strict=True))
+    assert total is not None
+    return {name: t / inputs.shape[1] for name, t in zip(leaves, total, strict=True)}
+
+
+@dataclass(frozen=True)
+class ConjugateGradientResult:
+    """Solution of A x = b per match, with the evidence.
+
+    Attributes:
+        solution: x, name -> (G, *shape).
+        residual: ||b - A x|| / ||b|| at the end, (G,).
+        iterations: steps each match took, (G,).
+        negative_curvature: whether a direction d with d^T A d <= 0 was met, (G,) bool; such a match stopped there.
+    """
+
+    solution: Params
+    residual: Tensor
+    iterations: Tensor
+    negative_curvature: Tensor
+
+
+def conjugate_gradient(
+    product: Product, right_side: Params, tolerance: float, max_iterations: int
+) -> ConjugateGradientResult:
+    """Solve A x = b per match, A given by its products with vectors; matches stop one by one.
+
+    A match that has converged, or met a direction of non-positive curvature, is frozen while others go on, so
+    its result does not depend on its company. At negative curvature in the first step, x is b itself (steepest
+    descent); the flag says so.
+    """
+    x = scale(right_side, 0.0)
+    r, d = dict(right_side), dict(right_side)
+    start = dot(r, r)
+    rr, running = start, start > 0
+    count = torch.zeros_like(start, dtype=torch.int64)
+    negative = torch.zeros_like(start, dtype=torch.bool)
+    for step in range(max_iterations):
+        if not bool(running.any()):
+            break
+        a = product(d)
+        curvature = dot(d, a)
+        bad = running & (curvature <= 0)
+        if step == 0:
+            x = {n: torch.where(_per_match(bad, v), right_side[n], v) for n, v in x.items()}
+        negative, running = negative | bad, running & ~bad
+        alpha = torch.where(running, rr / torch.where(curvature > 0, curvature, 1.0), 0.0)
+        x, r = add(x, d, alpha), add(r, a, -alpha)
+        count = count + running.to(count.dtype)
+        new = dot(r, r)
+        beta = torch.where(running, new / torch.where(rr > 0, rr, 1.0), 0.0)
+        d, rr = add(r, d, beta), torch.where(running, new, rr)
+        running = running & (rr > tolerance**2 * start)
+    relative = (rr / torch.where(start > 0, start, 1.0)).sqrt()
+    return ConjugateGradientResult(x, relative, count, negative)
+
+
+def _per_match(factor: float | Tensor, like: Tensor) -> float | Tensor:
+    return factor.reshape(-1, *[1] * (like.ndim - 1)) if isinstance(factor, Tensor) else factor

@@ -1,0 +1,42 @@
+"""Games: pure batched dynamics, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from advgames.errors import UnknownNameError
+from advgames.games.base import Actions, Game, Payoffs, State
+from advgames.games.poisoning import PoisoningGame, PoisoningSettings, PoisoningState, Transition
+from advgames.games.spaces import Ball, Box, Classes, Observation, Space
+
+__all__ = [
+    "GAMES",
+    "Actions",
+    "Ball",
+    "Box",
+    "Classes",
+    "Game",
+    "Observation",
+    "Payoffs",
+    "PoisoningGame",
+    "PoisoningSettings",
+    "PoisoningState",
+    "Space",
+    "State",
+    "Transition",
+    "make_game",
+]
+
+GAMES: dict[str, type[PoisoningGame]] = {PoisoningGame.name: PoisoningGame}
+
+
+def make_game(name: str, **settings: Any) -> Game[Any]:
+    """A game by name with its settings.
+
+    Raises:
+        UnknownNameError: no such game, task or setting; names the nearest known.
+        SettingError: a setting outside its domain.
+    """
+    if name not in GAMES:
+        raise UnknownNameError("game", name, GAMES)
+    return GAMES[name](**settings)

@@ -1,0 +1,164 @@
+"""The game engine: G independent matches as pure torch dynamics, moved phase by phase."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from advgames.access import Access
+from advgames.errors import PhaseError, SettingError
+from advgames.games.spaces import Observation, Space
+
+__all__ = ["Actions", "Game", "Payoffs", "State"]
+
+Actions = Mapping[str, Tensor]
+Payoffs = dict[str, Tensor]
+S = TypeVar("S", bound="State")
+
+
+class State:
+    """Base of state dataclasses: tensors with leading G, dicts of such tensors, and integers shared by all matches.
+
+    A state is never changed in place; ``dataclasses.replace`` makes the next one. Fields whose metadata say
+    ``{"derived": True}`` are caches that can be computed again, and are not saved.
+    """
+
+    round: int
+    phase: int
+
+    def to_dict(self) -> dict[str, Tensor | int]:
+        """Flat name -> tensor or integer; a dict field ``params`` becomes ``params/weight`` and so on."""
+        flat: dict[str, Tensor | int] = {}
+        for f in fields(cast(Any, self)):
+            value = getattr(self, f.name)
+            if f.metadata.get("derived") or value is None:
+                continue
+            if isinstance(value, dict):
+                flat.update({f"{f.name}/{key}": tensor for key, tensor in value.items()})
+            else:
+                flat[f.name] = value
+        return flat
+
+    @classmethod
+    def from_dict(cls: type[S], flat: Mapping[str, Tensor | int]) -> S:
+        """The state that :meth:`to_dict` wrote, exactly."""
+        values: dict[str, Any] = {}
+        for f in fields(cast(Any, cls)):
+            if f.metadata.get("derived"):
+                continue
+            nested = {k.split("/", 1)[1]: v for k, v in flat.items() if k.startswith(f"{f.name}/")}
+            if f.metadata.get("nested"):
+                values[f.name] = nested
+            elif f.name in flat:
+                values[f.name] = flat[f.name]
+        return cls(**values)
+
+
+class Game(ABC, Generic[S]):
+    """Rules of a game for any number of matches at once.
+
+    A new game states its facts (the class attributes and :attr:`horizon`), and writes ``reset``, ``observe``,
+    ``access`` and ``_move``. Everything is batched over matches; matches never influence one another; randomness
+    is a function of each match's seed (:mod:`advgames.rng`).
+
+    Attributes:
+        name: registry name.
+        players: names of the players.
+        phases: for each phase of a round the players who move in it, at once; later phases see earlier moves.
+        zero_sum: whether the players' payoffs always sum to zero.
+        hidden: one line: what is hidden from whom.
+    """
+
+    name: ClassVar[str]
+    players: tuple[str, ...]
+    phases: tuple[tuple[str, ...], ...]
+    zero_sum: ClassVar[bool]
+    hidden: ClassVar[str]
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    @abstractmethod
+    def horizon(self) -> int:
+        """Rounds of a match."""
+
+    @property
+    def simultaneous(self) -> bool:
+        """Whether all players move at once in every phase."""
+        return all(set(phase) == set(self.players) for phase in self.phases)
+
+    @abstractmethod
+    def reset(self, seeds: Sequence[int] | Tensor) -> S:
+        """Fresh matches, one per seed."""
+
+    @abstractmethod
+    def observe(self, state: S, player: str) -> dict[str, Tensor]:
+        """What `player` sees, name -> (G, ...)."""
+
+    @abstractmethod
+    def access(self, state: S, player: str) -> Access:
+        """What the threat model grants `player` beyond the observation."""
+
+    @abstractmethod
+    def action_space(self, player: str) -> Space:
+        """Legal actions of one match."""
+
+    @abstractmethod
+    def observation_space(self, player: str) -> Observation:
+        """Observations of one match."""
+
+    @abstractmethod
+    def null_action(self, state: S, player: str) -> Tensor:
+        """The action that does nothing; always legal."""
+
+    @abstractmethod
+    def measures(self, state: S) -> dict[str, Tensor]:
+        """What a report wants to know of the matches, name -> (G,); never shown to a player."""
+
+    def render(self, state: S, match: int = 0) -> Any:
+        """The match as an RGB array (H, W, 3) uint8 or a text, as the game has it."""
+        raise NotImplementedError(f"{self.name} has no rendering")
+
+    def movers(self, state: S) -> tuple[str, ...]:
+        """The players who move now."""
+        return self.phases[state.phase]
+
+    def over(self, state: S) -> bool:
+        """Whether all matches have ended."""
+        return state.round >= self.horizon
+
+    def step(self, state: S, actions: Actions) -> tuple[S, Payoffs, Tensor]:
+        """Play one phase: (next state, payoffs name -> (G,), done (G,) bool).
+
+        A rejected action raises a named error and leaves `state` valid and unchanged.
+
+        Raises:
+            PhaseError: the match is over, or the actions are not those of the players who move now.
+            ActionError: an action is not legal.
+        """
+        if self.over(state):
+            raise PhaseError(f"{self.name}: the match ended after {self.horizon} rounds; reset it")
+        movers = self.movers(state)
+        if set(actions) != set(movers):
+            raise PhaseError(
+                f"{self.name}: round {state.round}, phase {state.phase} belongs to {', '.join(movers)}, "
+                f"but actions came from {', '.join(sorted(actions)) or 'nobody'}"
+            )
+        return self._move(state, actions)
+
+    @abstractmethod
+    def _move(self, state: S, actions: Actions) -> tuple[S, Payoffs, Tensor]:
+        """`step` for actions that come from the right players."""
+
+    def _check_player(self, player: str) -> None:
+        if player not in self.players:
+            raise SettingError(f"{self.name} has players {', '.join(self.players)}, not {player!r}")
+
+    def _next_phase(self, state: S, **changes: Any) -> S:
+        """The state after a phase that is not the last of its round."""
+        return cast(S, replace(cast(Any, state), phase=state.phase + 1, **changes))

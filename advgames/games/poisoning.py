@@ -1,0 +1,404 @@
+"""The training-time game: an attacker perturbs every minibatch while a victim trains, a defender repairs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from advgames import derivatives, rng
+from advgames.errors import SettingError
+from advgames.games.base import Actions, Game, Payoffs, State
+from advgames.games.poisoning_access import PoisoningAccess, ValidationPass
+from advgames.games.spaces import Ball, Box, Classes, Observation, Space
+from advgames.optimizers import Params, make_optimizer
+from advgames.settings import Settings, parse
+from advgames.tasks import Task, load_task
+from advgames.threat import Norm, Threat
+from advgames.victims import Batching, Victim
+
+__all__ = ["PoisoningGame", "PoisoningSettings", "PoisoningState", "Transition"]
+
+
+class PoisoningSettings(Settings):
+    """Settings of the training-time game; None means the task's own default.
+
+    Attributes:
+        epsilon: radius of both players, in input units; the two below override it per player.
+        epsilon_attacker, epsilon_defender: radius of one player.
+        norm: norm of perturbations, ``"l2"`` or ``"linf"``, per input.
+        batch_size: samples per minibatch (a last partial minibatch of an epoch is dropped).
+        iterations: rounds of a match; or give epochs.
+        epochs: passes over the training set.
+        optimizer: ``"sgd"``, ``"momentum"`` (heavy ball) or ``"adam"``.
+        learning_rate: eta.
+        momentum: of the optimiser ``"momentum"``.
+        validation: what the attacker reasons with: the ``"known"`` validation set, or its own clean minibatch,
+            ``"batch"`` (R9). The defender always knows the validation set. Payoffs are on the validation set.
+        validation_subsample: players reason with this many validation points, drawn afresh each round; payoffs
+            still use all. None: all points, in the same pass as the payoff.
+        train_size, validation_size, test_size: how much of the task's data to use.
+        batching: how matches share a call, see :class:`advgames.victims.Victim`.
+        chunk_size: samples per call of the victim; None: 128 on a CPU where the victim convolves, else 4096.
+    """
+
+    epsilon: NonNegativeFloat | None = None
+    epsilon_attacker: NonNegativeFloat | None = None
+    epsilon_defender: NonNegativeFloat | None = None
+    norm: Norm = "l2"
+    batch_size: PositiveInt | None = None
+    iterations: PositiveInt | None = None
+    epochs: PositiveInt | None = None
+    optimizer: Literal["sgd", "momentum", "adam"] | None = None
+    learning_rate: PositiveFloat | None = None
+    momentum: float = Field(0.9, ge=0, lt=1)
+    validation: Literal["known", "batch"] = "known"
+    validation_subsample: PositiveInt | None = None
+    train_size: PositiveInt | None = None
+    validation_size: PositiveInt | None = None
+    test_size: PositiveInt | None = None
+    batching: Batching = "auto"
+    chunk_size: PositiveInt | None = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What happened to one minibatch: clean x, delta, x', sigma, x'', each (G, B, *input_shape)."""
+
+    clean: Tensor
+    attack: Tensor
+    attacked: Tensor
+    defense: Tensor
+    repaired: Tensor
+
+
+@dataclass
+class PoisoningState(State):
+    """G trainings in progress.
+
+    Attributes:
+        round, phase: rounds played; 0 before the attacker's move, 1 before the defender's.
+        seeds: match seeds, (G,).
+        epsilon_attacker, epsilon_defender: radii, (G,).
+        params, buffers: model parameters and optimiser state, stacked over G.
+        order: this epoch's order of training samples, (G, N) (empty for streaming tasks).
+        sample_ids: which samples the minibatch holds, (G, B).
+        inputs, labels: the clean minibatch, (G, B, ...).
+        attack, attacked: delta and x' once the attacker has moved.
+        initial_loss, validation_loss: mean validation loss before training and now, (G,).
+    """
+
+    round: int
+    phase: int
+    seeds: Tensor
+    epsilon_attacker: Tensor
+    epsilon_defender: Tensor
+    params: Params = field(metadata={"nested": True})
+    buffers: Params = field(metadata={"nested": True})
+    order: Tensor
+    sample_ids: Tensor
+    inputs: Tensor
+    labels: Tensor
+    initial_loss: Tensor
+    validation_loss: Tensor
+    attack: Tensor | None = None
+    attacked: Tensor | None = None
+    validation: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
+    last: Transition | None = field(default=None, metadata={"derived": True}, compare=False)
+
+
+class PoisoningGame(Game[PoisoningState]):
+    """R2T2's training-time game (r2t2.txt section 3), for G matches at once.
+
+    A round: a minibatch is drawn; the attacker submits delta, x' = x + eps_atk delta (eq. 1); the defender sees x'
+    only and submits sigma, x'' = x' + eps_def sigma (eq. 2); the victim takes one optimiser step on the mean loss
+    of x''. Payoffs are +-U_t, the increment of the mean validation loss (eq. 4, with the mean for the sum), so
+    that the attacker's payoffs add up to the final validation loss minus the initial one.
+
+    Args:
+        task: a task, or its name.
+        device, dtype: where and in what precision the game lives.
+        data_root: folder of data files for tasks that need them.
+        settings: see :class:`PoisoningSettings`.
+    """
+
+    name = "poisoning"
+    players = ("attacker", "defender")
+    phases = (("attacker",), ("defender",))
+    zero_sum = True
+    hidden = "the defender never sees clean inputs; neither player sees the training set as a whole, or the test set"
+
+    def __init__(
+        self,
+        task: Task | str = "digits",
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        data_root: str | None = None,
+        **settings: Any,
+    ) -> None:
+        given = parse(PoisoningSettings, settings, "poisoning")
+        sizes = (given.train_size, given.validation_size, given.test_size)
+        if isinstance(task, str):
+            task = load_task(task, data_root, *sizes)
+        elif any(sizes):
+            raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
+        self.device, self.dtype = torch.device(device), dtype
+        self.task = task.to(self.device, dtype)
+        self.settings = _complete(given, task)
+        self.victim: Victim = task.make_victim()
+        self.victim.batching = given.batching
+        self.victim.module.to(self.device, dtype)
+        self.threat = Threat(given.norm, task.bounds)
+        assert self.settings.optimizer and self.settings.learning_rate
+        self.optimizer = make_optimizer(self.settings.optimizer, self.settings.learning_rate, given.momentum)
+        self._chunk = self.settings.chunk_size or _default_chunk(self.victim)
+
+    @property
+    def horizon(self) -> int:
+        """Training iterations of a match."""
+        return int(self.settings.iterations or 0)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per minibatch."""
+        return int(self.settings.batch_size or 0)
+
+    def reset(
+        self,
+        seeds: Sequence[int] | Tensor,
+        epsilon_attacker: Sequence[float] | None = None,
+        epsilon_defender: Sequence[float] | None = None,
+    ) -> PoisoningState:
+        """Untrained models, one per seed, and their first minibatch; radii per match if given."""
+        keys = rng.seed_tensor(seeds, self.device)
+        radii = [
+            self._radii(len(keys), given, default)
+            for given, default in (
+                (epsilon_attacker, self.settings.epsilon_attacker),
+                (epsilon_defender, self.settings.epsilon_defender),
+            )
+        ]
+        params = {name: p.to(self.device) for name, p in self.victim.init(keys).items()}
+        validation = self._validation_pass(params)
+        validation.evaluate()
+        order, ids, inputs, labels = self._minibatch(keys, 0, None)
+        return PoisoningState(
+            round=0,
+            phase=0,
+            seeds=keys,
+            epsilon_attacker=radii[0],
+            epsilon_defender=radii[1],
+            params=params,
+            buffers=self.optimizer.init(params),
+            order=order,
+            sample_ids=ids,
+            inputs=inputs,
+            labels=labels,
+            initial_loss=validation.loss,
+            validation_loss=validation.loss,
+            validation=validation,
+        )
+
+    def observe(self, state: PoisoningState, player: str) -> dict[str, Tensor]:
+        """inputs (G, B, *shape): clean for the attacker, x' for the defender; labels; progress and loss (G, 1)."""
+        self._check_player(player)
+        seen = state.attacked if player == "defender" and state.attacked is not None else state.inputs
+        if player == "defender" and state.attacked is None:
+            seen = torch.zeros_like(state.inputs)  # before the attacker's move there is nothing to see
+        progress = torch.full_like(state.validation_loss, state.round / self.horizon)
+        return {
+            "inputs": seen,
+            "labels": state.labels,
+            "progress": progress.unsqueeze(1),
+            "validation_loss": state.validation_loss.unsqueeze(1),
+        }
+
+    def access(self, state: PoisoningState, player: str) -> PoisoningAccess:
+        """White-box access to the training of the matches (r2t2.txt section 3), without what is hidden."""
+        self._check_player(player)
+        attacks = player == "attacker"
+        own, other = state.epsilon_attacker, state.epsilon_defender
+        return PoisoningAccess(
+            player=player,
+            sign=1.0 if attacks else -1.0,
+            threat=self.threat,
+            input_shape=self.task.input_shape,
+            radius=own if attacks else other,
+            opponent_radius=other if attacks else own,
+            round=state.round,
+            horizon=self.horizon,
+            seeds=state.seeds,
+            victim=self.victim,
+            params=state.params,
+            buffers=state.buffers,
+            optimizer=self.optimizer,
+            labels=state.labels,
+            validation=self._players_validation(state, player),
+            chunk_size=self._chunk,
+            sample_ids=state.sample_ids if attacks else None,
+            num_samples=self.horizon * self.batch_size if self.task.draw else len(self.task.train),
+        )
+
+    def action_space(self, player: str) -> Space:
+        """Perturbations of the minibatch with norm at most 1 per input."""
+        self._check_player(player)
+        return Ball((self.batch_size, *self.task.input_shape), self.threat.norm)
+
+    def observation_space(self, player: str) -> Observation:
+        """Spaces of what :meth:`observe` returns for one match."""
+        self._check_player(player)
+        low, high = self.task.bounds or (-float("inf"), float("inf"))
+        classes = self.task.num_classes
+        label_shape = (self.batch_size, *self.task.train.labels.shape[1:])
+        return {
+            "inputs": Box((self.batch_size, *self.task.input_shape), low, high),
+            "labels": Classes(label_shape, classes) if classes else Box(label_shape),
+            "progress": Box((1,), 0.0, 1.0),
+            "validation_loss": Box((1,), 0.0),
+        }
+
+    def null_action(self, state: PoisoningState, player: str) -> Tensor:
+        """No perturbation."""
+        self._check_player(player)
+        return torch.zeros_like(state.inputs)
+
+    def measures(self, state: PoisoningState) -> dict[str, Tensor]:
+        """Validation loss, test loss and (for classification) test accuracy, (G,) each."""
+        test, matches = self.task.test, len(state.seeds)
+        loss = torch.zeros(matches, dtype=self.dtype, device=self.device)
+        correct = torch.zeros(matches, dtype=torch.int64, device=self.device)
+        with torch.no_grad():
+            for c in derivatives.chunks(max(self._chunk, 512), len(test)):
+                inputs, labels = _shared(test.inputs[c], matches), _shared(test.labels[c], matches)
+                outputs = self.victim(state.params, inputs)
+                loss += self.victim.loss(outputs, labels).sum(1)
+                if self.task.num_classes:
+                    correct += (outputs.argmax(-1) == labels).sum(1)
+        found = {"validation_loss": state.validation_loss, "test_loss": loss / len(test)}
+        if self.task.num_classes:
+            found["test_accuracy"] = correct.to(torch.float64) / len(test)
+        return found
+
+    def _move(self, state: PoisoningState, actions: Actions) -> tuple[PoisoningState, Payoffs, Tensor]:
+        matches = len(state.seeds)
+        if state.phase == 0:
+            attack = self.threat.check(actions["attacker"], state.inputs, "attacker")
+            attacked = self.threat.perturb(state.inputs, attack, state.epsilon_attacker)
+            nothing = torch.zeros(matches, dtype=self.dtype, device=self.device)
+            done = torch.zeros(matches, dtype=torch.bool, device=self.device)
+            following = self._next_phase(state, attack=attack, attacked=attacked)
+            return following, {"attacker": nothing, "defender": nothing.clone()}, done
+        assert state.attack is not None and state.attacked is not None
+        defense = self.threat.check(actions["defender"], state.inputs, "defender")
+        repaired = self.threat.perturb(state.attacked, defense, state.epsilon_defender)
+        _, gradient = derivatives.loss_and_gradient(
+            self.victim, state.params, repaired, state.labels, self._chunk
+        )
+        params, buffers = self.optimizer.update(state.params, gradient, state.buffers)
+        validation = self._validation_pass(params)
+        if state.validation is not None and state.validation.used and state.round + 1 < self.horizon:
+            validation.evaluate()  # somebody reads gradients: the next one comes with this loss
+        order, ids, inputs, labels = self._minibatch(state.seeds, state.round + 1, state)
+        following = replace(
+            state,
+            round=state.round + 1,
+            phase=0,
+            params=params,
+            buffers=buffers,
+            order=order,
+            sample_ids=ids,
+            inputs=inputs,
+            labels=labels,
+            attack=None,
+            attacked=None,
+            validation_loss=validation.loss,
+            validation=validation,
+            last=Transition(state.inputs, state.attack, state.attacked, defense, repaired),
+        )
+        gain = validation.loss - state.validation_loss
+        done = torch.full((matches,), following.round >= self.horizon, device=self.device)
+        return following, {"attacker": gain, "defender": -gain}, done
+
+    def _minibatch(
+        self, seeds: Tensor, iteration: int, before: PoisoningState | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(epoch order, sample ids, inputs, labels) of an iteration; after the last one, the last again."""
+        size = self.batch_size
+        if before is not None and iteration >= self.horizon:
+            return before.order, before.sample_ids, before.inputs, before.labels
+        if self.task.draw is not None:
+            drawn = self.task.draw(seeds, iteration, size).to(self.device, self.dtype)
+            ids = torch.arange(iteration * size, (iteration + 1) * size, device=self.device)
+            return seeds[:, None][:, :0], _shared(ids, len(seeds)), drawn.inputs, drawn.labels
+        epoch, position = divmod(iteration, len(self.task.train) // size)
+        if before is None or position == 0:
+            order = rng.permutation(seeds, "epoch", epoch, len(self.task.train))
+        else:
+            order = before.order
+        ids = order[:, position * size : (position + 1) * size]
+        batch = self.task.train.take(ids)
+        return order, ids, batch.inputs, batch.labels
+
+    def _validation_pass(self, params: Params, subset: Tensor | None = None) -> ValidationPass:
+        """Validation points for stacked params: all of them, or those at `subset` (G, n)."""
+        points = self.task.validation
+        if subset is not None:
+            drawn = points.take(subset)
+            return ValidationPass(self.victim, params, drawn.inputs, drawn.labels, self._chunk)
+        matches = len(next(iter(params.values())))
+        inputs, labels = _shared(points.inputs, matches), _shared(points.labels, matches)
+        return ValidationPass(self.victim, params, inputs, labels, self._chunk)
+
+    def _players_validation(self, state: PoisoningState, player: str) -> ValidationPass:
+        """The points a player reasons with this round."""
+        if player == "attacker" and self.settings.validation == "batch":
+            return ValidationPass(self.victim, state.params, state.inputs, state.labels, self._chunk)
+        count = self.settings.validation_subsample
+        if count is not None and count < len(self.task.validation):
+            order = rng.permutation(state.seeds, "subsample", state.round, len(self.task.validation))
+            return self._validation_pass(state.params, order[:, :count])
+        if state.validation is None:
+            state.validation = self._validation_pass(state.params)
+        return state.validation
+
+    def _radii(self, matches: int, given: Sequence[float] | None, default: float | None) -> Tensor:
+        values = [default or 0.0] * matches if given is None else [float(v) for v in given]
+        if len(values) != matches:
+            raise SettingError(f"expected one radius per match ({matches}), got {len(values)}")
+        if not all(0 <= v < float("inf") for v in values):
+            raise SettingError(f"radii must be finite and not negative, got {values}")
+        return torch.tensor(values, dtype=self.dtype, device=self.device)
+
+
+def _shared(tensor: Tensor, matches: int) -> Tensor:
+    """The same samples for every match, without a copy."""
+    return tensor.unsqueeze(0).expand(matches, *tensor.shape)
+
+
+def _default_chunk(victim: Victim) -> int:
+    return 4096 if victim.fuses() or victim.device.type != "cpu" else 128
+
+
+def _complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:
+    """Every None filled from the task's defaults; iterations computed from epochs."""
+    filled = given.model_dump()
+    for name, value in task.defaults.items():
+        if filled.get(name) is None and not (name in ("epochs", "iterations") and (given.epochs or given.iterations)):
+            filled[name] = value
+    for player in ("attacker", "defender"):
+        if filled[f"epsilon_{player}"] is None:
+            filled[f"epsilon_{player}"] = filled["epsilon"]
+    if given.epochs and given.iterations:
+        raise SettingError("poisoning: give iterations or epochs, not both")
+    if task.draw is None and filled["batch_size"] > len(task.train):
+        raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.train)} training samples")
+    if filled["iterations"] is None:
+        if task.draw is not None:
+            raise SettingError(f"{task.name} draws fresh inputs: give iterations, not epochs")
+        filled["iterations"] = filled["epochs"] * (len(task.train) // filled["batch_size"])
+    return PoisoningSettings(**filled)

@@ -1,0 +1,38 @@
+"""Settings as validated, immutable models; what pydantic refuses becomes one of the suite's named errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from advgames.errors import SettingError, UnknownNameError
+
+__all__ = ["Settings", "parse"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, hashable, no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def parse(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """`model` from plain values.
+
+    Raises:
+        UnknownNameError: a setting does not exist; names the nearest known.
+        SettingError: a value lies outside its domain; names setting, value and what was expected.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UnknownNameError("setting", name, model.model_fields, where) from None
+        got = first.get("input")
+        raise SettingError(f"{where}: {name or 'settings'}: {first['msg']} (got {got!r})") from None

@@ -1,0 +1,53 @@
+"""Agent: a player of any game, batched over matches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from advgames.access import Access, require
+
+__all__ = ["Agent"]
+
+
+class Agent(ABC):
+    """A player: ``reset(access)`` once per batch of matches, then ``act(observation, access) -> action``.
+
+    The same agent plays either role; ``access.sign`` says which way it wants the utility to go. An agent keeps
+    nothing between matches except what it puts into :meth:`memory`.
+
+    Attributes:
+        needs: the access it needs: ``"hard-label"``, ``"soft-label"`` or ``"white-box"``.
+    """
+
+    needs: ClassVar[str] = "hard-label"
+
+    def reset(self, access: Access) -> None:
+        """Begin a batch of matches.
+
+        Raises:
+            AccessError: the access granted is below what the agent needs.
+        """
+        require(access, self.needs, repr(self))
+
+    @abstractmethod
+    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+        """The action of every match, (G, ...), from what the player sees and knows."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """What must be saved for a match to go on later; empty for agents without memory."""
+        return {}
+
+    def restore(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`memory` gave, after :meth:`reset`."""
+
+    def _settings(self) -> dict[str, Any]:
+        """Constructor arguments shown by repr."""
+        return {}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({shown})"

@@ -1,0 +1,111 @@
+"""Agents by name: ``level-2``, ``level-3(gradient=exact)``, ``level-1+momentum(beta=0.9)``, ``my_module:MyAgent``."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from advgames.agents.base import Agent
+from advgames.agents.level_k import LevelK
+from advgames.agents.momentum import Momentum
+from advgames.agents.second_order import InfluenceFunction, OptimalContraction
+from advgames.agents.simple import Null, RandomDirection
+from advgames.errors import SettingError, UnknownNameError
+
+__all__ = ["AGENTS", "WRAPPERS", "make_agent", "register_agent"]
+
+AGENTS: dict[str, Callable[..., Agent]] = {
+    "null": Null,
+    "random": RandomDirection,
+    "optimal-contraction": OptimalContraction,
+    "influence-function": InfluenceFunction,
+}
+WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
+
+_TERM = re.compile(r"^\s*(?P<name>[\w.:-]+?)\s*(?:\((?P<options>.*)\))?\s*$")
+_LEVEL = re.compile(r"^level-(\d+)$")
+
+
+def register_agent(name: str, factory: Callable[..., Agent]) -> None:
+    """Make ``factory(**options)`` available by name, on the command line and in YAML too."""
+    if name in AGENTS:
+        raise SettingError(f"an agent named {name!r} exists already")
+    AGENTS[name] = factory
+
+
+def make_agent(text: str) -> Agent:
+    """An agent from its name, options in parentheses, wrappers after ``+``.
+
+    ``level-K`` is the null player at K = 0 and :class:`LevelK` above. ``module:Class`` imports a user's own.
+
+    Raises:
+        UnknownNameError: no such agent or wrapper; names the nearest known.
+        SettingError: an option the agent does not take, or a text that cannot be read.
+    """
+    first, *rest = text.split("+")
+    name, options = _parse(first, text)
+    agent = _build(_find(name), options, text)
+    for term in rest:
+        name, options = _parse(term, text)
+        if name not in WRAPPERS:
+            raise UnknownNameError("agent wrapper", name, WRAPPERS, text)
+        agent = _build(WRAPPERS[name], {"agent": agent, **options}, text)
+    return agent
+
+
+def _find(name: str) -> Callable[..., Agent]:
+    level = _LEVEL.match(name)
+    if level:
+        k = int(level.group(1))
+        return Null if k == 0 else lambda **options: LevelK(k, **options)
+    if name in AGENTS:
+        return AGENTS[name]
+    if ":" in name:
+        return _import(name)
+    raise UnknownNameError("agent", name, [*AGENTS, "level-0", "level-1", "level-2", "level-3"])
+
+
+def _import(name: str) -> Callable[..., Agent]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(f"agent {name!r} cannot be imported: {error}") from error
+    factory: Callable[..., Agent] = found
+    return factory
+
+
+def _parse(term: str, text: str) -> tuple[str, dict[str, Any]]:
+    match = _TERM.match(term)
+    if not match:
+        raise SettingError(f"agent {text!r}: cannot read {term!r}; write NAME, NAME(option=value) or NAME+WRAPPER")
+    options: dict[str, Any] = {}
+    for part in filter(None, (p.strip() for p in (match.group("options") or "").split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise SettingError(f"agent {text!r}: option {part!r} must read name=value")
+        options[key.strip()] = _value(value.strip())
+    return match.group("name"), options
+
+
+def _value(text: str) -> Any:
+    """A Python literal where it is one (``true`` and ``false`` too), else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _build(factory: Callable[..., Agent], options: dict[str, Any], text: str) -> Agent:
+    try:
+        agent = factory(**options)
+    except TypeError as error:
+        raise SettingError(f"agent {text!r}: {error}") from error
+    if not isinstance(agent, Agent):
+        raise SettingError(f"agent {text!r} is a {type(agent).__name__}, not an Agent")
+    return agent

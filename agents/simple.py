@@ -1,0 +1,29 @@
+"""Players that reason about nothing: the null strategy and random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from advgames.access import Access
+from advgames.agents.base import Agent
+
+__all__ = ["Null", "RandomDirection"]
+
+
+class Null(Agent):
+    """Level 0: no perturbation (r2t2.txt section 4.1)."""
+
+    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+        """Zeros shaped like the inputs."""
+        return torch.zeros_like(observation["inputs"])
+
+
+class RandomDirection(Agent):
+    """A uniformly random direction of norm 1 for every input (random signs under L-infinity)."""
+
+    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+        """Unit perturbations shaped like the inputs."""
+        return access.threat.unit(access.noise(observation["inputs"]))

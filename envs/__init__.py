@@ -1,0 +1,1 @@
+"""Faces of the games: PettingZoo, Gymnasium and batched environments."""

@@ -1,0 +1,1 @@
+"""Loops: matches, tournaments and what turns them into tables and equilibria."""
