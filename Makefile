@@ -70,7 +70,7 @@ bench: $(VENV)/.installed
 
 clean:
 	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
-	find advgames agents envs training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV)

@@ -1,0 +1,189 @@
+"""Match records on disk: append-only, resumable, the same table after any interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from advgames.errors import ResultsMismatchError
+from advgames.settings import Settings, parse
+from advgames.spec import MatchSpec, TournamentSpec
+
+if TYPE_CHECKING:
+    from advgames.equilibrium import EmpiricalGame
+
+__all__ = ["MatchRecord", "Results"]
+
+
+class MatchRecord(Settings):
+    """What happened in one match, with everything needed to play it again.
+
+    Attributes:
+        id: the spec's id.
+        game, task, players, seed, settings, dtype, evaluations: the spec.
+        payoffs: player -> sum of its payoffs over the match.
+        measures: name -> number at the end of the match (``test_accuracy``, ``validation_loss``, ...).
+        curves: ``round`` -> rounds measured, and for each curve its values there.
+        timings: ``total_s`` of the batch, ``seconds_per_move`` by player, ``matches_in_batch``.
+        versions, device: where it was played.
+        panels: file of example inputs (relative to the results directory), or None.
+    """
+
+    id: str
+    game: str
+    task: str
+    players: dict[str, str]
+    seed: int
+    settings: dict[str, Any]
+    dtype: str = "float32"
+    evaluations: int = 20
+    payoffs: dict[str, float]
+    measures: dict[str, float]
+    curves: dict[str, list[float]] = Field(default_factory=dict)
+    timings: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    device: str = "cpu"
+    panels: str | None = None
+
+    @property
+    def spec(self) -> MatchSpec:
+        """The match to play to get this record again."""
+        return MatchSpec(**self.model_dump(include=set(MatchSpec.model_fields)))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able dict."""
+        return self.model_dump(mode="json")
+
+
+class Results:
+    """A results directory: ``tournament.yaml``, ``records.jsonl``, and what players and reports add.
+
+    Every record is one line, written with its newline in one append and flushed to the disk; a line cut short by
+    a kill is dropped on opening, and its match is played again.
+    """
+
+    def __init__(self, directory: Path, spec: TournamentSpec) -> None:
+        self.directory = directory
+        self.spec = spec
+        self._file = directory / "records.jsonl"
+
+    @classmethod
+    def create(cls, directory: str | Path, spec: TournamentSpec, *, resume: bool = False) -> Results:
+        """A directory for `spec`; with `resume` it may hold part of this very tournament already.
+
+        Raises:
+            ResultsMismatchError: the directory holds another tournament, or holds this one and `resume` is off.
+        """
+        directory = Path(directory)
+        held = directory / "tournament.yaml"
+        if held.exists():
+            if not resume:
+                raise ResultsMismatchError(f"{directory} holds a tournament already; resume it or choose another")
+            found = TournamentSpec.from_yaml(held)
+            differing = [n for n in TournamentSpec.model_fields if getattr(found, n) != getattr(spec, n)]
+            if differing:
+                raise ResultsMismatchError(
+                    f"{directory} holds another tournament: "
+                    + "; ".join(f"{n} is {getattr(found, n)!r}, not {getattr(spec, n)!r}" for n in differing)
+                )
+        elif (directory / "records.jsonl").exists():
+            raise ResultsMismatchError(f"{directory} holds records but no tournament.yaml that says of what")
+        else:
+            directory.mkdir(parents=True, exist_ok=True)
+            _write_whole(held, spec.to_yaml())
+        results = cls(directory, spec)
+        results._drop_cut_line()
+        return results
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Results:
+        """An existing results directory, to read.
+
+        Raises:
+            ResultsMismatchError: there is no tournament in it.
+        """
+        directory = Path(directory)
+        held = directory / "tournament.yaml"
+        if not held.exists():
+            raise ResultsMismatchError(f"{directory} is no results directory: it has no tournament.yaml")
+        return cls(directory, TournamentSpec.from_yaml(held))
+
+    def append(self, records: Iterable[MatchRecord]) -> None:
+        """Add records, in one durable write."""
+        text = "".join(json.dumps(record.to_json(), sort_keys=True) + "\n" for record in records)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def records(self) -> list[MatchRecord]:
+        """All complete records that belong to the tournament, in the order of its matches.
+
+        Raises:
+            ResultsMismatchError: a line was altered, or belongs to another tournament.
+        """
+        order = {match.id: index for index, match in enumerate(self.spec.matches())}
+        found: dict[str, MatchRecord] = {}
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                record = parse(MatchRecord, json.loads(line), f"{self._file}, line {number}")
+            except json.JSONDecodeError as error:
+                raise ResultsMismatchError(f"{self._file}, line {number} is damaged: {error}") from error
+            if record.id not in order or record.spec.id != record.id:
+                raise ResultsMismatchError(f"{self._file}, line {number} is no match of this tournament")
+            found.setdefault(record.id, record)
+        return sorted(found.values(), key=lambda record: order[record.id])
+
+    def missing(self) -> list[MatchSpec]:
+        """Matches not yet played, in order."""
+        played = {record.id for record in self.records()}
+        return [match for match in self.spec.matches() if match.id not in played]
+
+    def empirical_game(self) -> EmpiricalGame:
+        """The payoff table, row player first; cells keep their samples by seed.
+
+        Raises:
+            SettingError: cells without any match, by name.
+        """
+        from advgames.equilibrium import EmpiricalGame
+
+        first, second = self.spec.players
+        samples: dict[tuple[str, str], dict[int, float]] = {}
+        others: dict[tuple[str, str], dict[int, float]] = {}
+        for record in self.records():
+            cell = (record.players[first], record.players[second])
+            samples.setdefault(cell, {})[record.seed] = record.payoffs[first]
+            others.setdefault(cell, {})[record.seed] = record.payoffs[second]
+        zero_sum = all(samples[c][s] == -others[c][s] for c in samples for s in samples[c])
+        return EmpiricalGame.from_samples(
+            self.spec.players[first],
+            self.spec.players[second],
+            samples,
+            players=(first, second),
+            column_samples=None if zero_sum else others,
+        )
+
+    def _lines(self) -> list[str]:
+        """Complete lines; a last one without its newline was cut by a kill and does not count."""
+        if not self._file.exists():
+            return []
+        return self._file.read_text(encoding="utf-8").split("\n")[:-1]
+
+    def _drop_cut_line(self) -> None:
+        if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
+            _write_whole(self._file, "".join(line + "\n" for line in self._lines()))
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)

@@ -1,0 +1,83 @@
+"""Checkpoints of a running batch of matches: exact, atomic, written now and then."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from advgames.agents import Agent
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint:
+    """One file that holds a batch of matches between two rounds.
+
+    Args:
+        path: the file.
+        every: seconds between two saves at least.
+    """
+
+    def __init__(self, path: Path, every: float = 30.0) -> None:
+        self.path = path
+        self.every = every
+        self._last = time.monotonic()
+
+    def exists(self) -> bool:
+        """Whether there is something to go on from."""
+        return self.path.exists()
+
+    def remove(self) -> None:
+        """Delete the file, once the records are safe."""
+        self.path.unlink(missing_ok=True)
+
+    def save_if_due(
+        self, state: Any, totals: Mapping[str, Tensor], curves: Any, spent: Any, agents: Mapping[str, Agent]
+    ) -> None:
+        """Save if the last time is long enough ago."""
+        if time.monotonic() - self._last >= self.every:
+            self.save(state, totals, curves, spent, agents)
+
+    def save(
+        self, state: Any, totals: Mapping[str, Tensor], curves: Any, spent: Any, agents: Mapping[str, Agent]
+    ) -> None:
+        """Write everything, so that the file is either the old one or the whole new one."""
+        flat = {f"state/{name}": value for name, value in state.to_dict().items()}
+        flat |= {f"totals/{player}": total for player, total in totals.items()}
+        for player, agent in agents.items():
+            flat |= {f"agent.{player}/{name}": value for name, value in agent.memory().items()}
+        numbers = {name: value for name, value in flat.items() if not isinstance(value, Tensor)}
+        # one storage each: the file format refuses tensors that share memory
+        tensors = {name: value.clone().contiguous() for name, value in flat.items() if isinstance(value, Tensor)}
+        metadata = {"numbers": json.dumps(numbers), "curves": json.dumps(curves), "spent": json.dumps(spent)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_name(self.path.name + ".part")
+        save_file(tensors, part, metadata)
+        os.replace(part, self.path)
+        self._last = time.monotonic()
+
+    def load(
+        self, state_type: Any, agents: Mapping[str, Agent], device: torch.device
+    ) -> tuple[Any, dict[str, Tensor], Any, Any]:
+        """(state, totals, curves, spent) as saved; agents (already reset) take their memories back."""
+        with safe_open(self.path, framework="pt", device=str(device)) as file:
+            metadata = file.metadata()
+            flat: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        flat |= json.loads(metadata["numbers"])
+        for player, agent in agents.items():
+            agent.restore(_under(flat, f"agent.{player}/"))
+        state = state_type.from_dict(_under(flat, "state/"))
+        return state, _under(flat, "totals/"), json.loads(metadata["curves"]), json.loads(metadata["spent"])
+
+
+def _under(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in flat.items() if name.startswith(prefix)}

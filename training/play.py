@@ -1,0 +1,260 @@
+"""Play matches: one batch at a time, checkpointed, measured, recorded."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import advgames
+from advgames.agents import Agent, make_agent
+from advgames.errors import ConfigError, SettingError
+from advgames.games import Game, make_game
+from advgames.results import MatchRecord
+from advgames.settings import parse
+from advgames.spec import MatchSpec
+from advgames.training.checkpoint import Checkpoint
+from advgames.training.progress import Progress, silent
+
+__all__ = ["play", "play_batch", "play_specs"]
+
+Curves = dict[str, list[list[float]]]  # name -> for each measured round the values of all matches
+
+
+def play(
+    game: str = "poisoning",
+    task: str = "digits",
+    players: Mapping[str, str | Agent] | None = None,
+    seeds: int | Sequence[int] = (0, 1, 2),
+    settings: Mapping[str, Any] | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    evaluations: int = 20,
+    data_root: str | None = None,
+    progress: Progress = silent,
+) -> list[MatchRecord]:
+    """Play one pairing over seeds and return its records.
+
+    Args:
+        game, task: registry names.
+        players: player -> agent name or :class:`~advgames.agents.Agent`; default: level 1 against level 1.
+        seeds: match seeds, or how many (0 ... n - 1).
+        settings: the game's settings, such as ``{"epsilon": 1.3}``.
+        device, dtype: where and in what precision.
+        evaluations: how often on the way the curves are measured.
+        data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
+        progress: called with events, see :mod:`advgames.training.progress`.
+
+    Raises:
+        UnknownNameError, SettingError, DataFileError, AccessError: before anything is played.
+    """
+    players = dict(players or {"attacker": "level-1", "defender": "level-1"})
+    own = {player: agent for player, agent in players.items() if isinstance(agent, Agent)}
+    common = {
+        "game": game,
+        "task": task,
+        "players": {player: repr(a) if isinstance(a, Agent) else a for player, a in players.items()},
+        "settings": dict(settings or {}),
+        "dtype": dtype,
+        "evaluations": evaluations,
+    }
+    specs = [
+        parse(MatchSpec, {**common, "seed": seed}, "play")
+        for seed in (range(seeds) if isinstance(seeds, int) else seeds)
+    ]
+    if not specs:
+        raise SettingError("seeds must name at least one match")
+    return play_specs(specs, agents=own, device=device, data_root=data_root, progress=progress)
+
+
+def play_specs(
+    specs: Sequence[MatchSpec],
+    *,
+    agents: Mapping[str, Agent] | None = None,
+    device: str = "cpu",
+    data_root: str | None = None,
+    batch_limit: int = 32,
+    progress: Progress = silent,
+) -> list[MatchRecord]:
+    """Play any matches and return their records in the order given; those that can run as one batch do."""
+    progress({"kind": "start", "total": len(specs), "done": 0})
+    records: dict[str, MatchRecord] = {}
+    for batch in batches(specs, batch_limit):
+        played = play_batch(batch, agents=agents, device=device, data_root=data_root, progress=progress)
+        records.update({record.id: record for record in played})
+    return [records[spec.id] for spec in specs]
+
+
+def batches(specs: Iterable[MatchSpec], limit: int) -> list[list[MatchSpec]]:
+    """Matches grouped into batches: those that differ only in seed or radius together, `limit` at most."""
+    groups: dict[str, list[MatchSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.batch_key, []).append(spec)
+    return [group[i : i + limit] for group in groups.values() for i in range(0, len(group), limit)]
+
+
+def play_batch(
+    specs: Sequence[MatchSpec],
+    *,
+    agents: Mapping[str, Agent] | None = None,
+    device: str = "cpu",
+    data_root: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    panels: Path | None = None,
+    progress: Progress = silent,
+) -> list[MatchRecord]:
+    """Play matches of one batch key together.
+
+    Args:
+        specs: matches that differ only in seed or radius.
+        agents: player -> agent to use in place of the named one.
+        checkpoint: where to save the match now and then, and to go on from.
+        panels: folder for examples of the first match's inputs; None: none are kept.
+    """
+    first = specs[0]
+    if len({spec.batch_key for spec in specs}) > 1:
+        raise SettingError("matches of one batch may differ in seed and radius only")
+    game = build_game(first, device, data_root)
+    table = build_agents(first, game, agents)
+    match = " vs ".join(first.players[player] for player in game.players)
+    radii = _radii(specs, game)
+    state = game.reset([spec.seed for spec in specs], **radii)
+    for player in game.players:
+        table[player].reset(game.access(state, player))
+    totals = {p: torch.zeros(len(specs), dtype=torch.float64, device=game.device) for p in game.players}
+    curves: Curves = {}
+    spent = {player: 0.0 for player in game.players}
+    if checkpoint is not None and checkpoint.exists():
+        state, totals, curves, spent = checkpoint.load(type(state), table, game.device)
+    due = _schedule(game.horizon, first.evaluations)
+    began, told = time.perf_counter(), 0.0
+    if not curves:
+        _measure(game, state, curves)
+    while not game.over(state):
+        actions: dict[str, Tensor] = {}
+        for player in game.movers(state):
+            start = _now(game.device)
+            actions[player] = table[player].act(game.observe(state, player), game.access(state, player))
+            spent[player] += _now(game.device) - start
+        state, payoffs, _ = game.step(state, actions)
+        for player, gain in payoffs.items():
+            totals[player] += gain.to(torch.float64)
+        if state.phase != 0:
+            continue
+        if state.round in due:
+            _measure(game, state, curves)
+        if time.perf_counter() - told > 0.2:
+            told = time.perf_counter()
+            progress(_event("round", match, len(specs), round=state.round, horizon=game.horizon))
+        if checkpoint is not None and not game.over(state):
+            checkpoint.save_if_due(state, totals, curves, spent, table)
+    measures = {name: values.tolist() for name, values in game.measures(state).items()}
+    file = _save_panels(panels, first, state)
+    timings = {
+        "total_s": time.perf_counter() - began,
+        "seconds_per_move": {p: s / game.horizon for p, s in spent.items()},
+        "matches_in_batch": len(specs),
+    }
+    progress(_event("done", match, len(specs)))
+    return [
+        MatchRecord(
+            id=spec.id,
+            **spec.model_dump(),
+            payoffs={player: float(total[i]) for player, total in totals.items()},
+            measures={name: values[i] for name, values in measures.items()},
+            curves={name: [at[i] for at in values] for name, values in curves.items()},
+            timings=timings,
+            versions=versions(),
+            device=_device_name(game.device),
+            panels=file if i == 0 else None,
+        )
+        for i, spec in enumerate(specs)
+    ]
+
+
+def build_game(spec: MatchSpec, device: str = "cpu", data_root: str | None = None) -> Game[Any]:
+    """The game of a match."""
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    dtype = {"float32": torch.float32, "float64": torch.float64}[spec.dtype]
+    return make_game(spec.game, task=spec.task, device=place, dtype=dtype, data_root=data_root, **spec.settings)
+
+
+def build_agents(
+    spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None
+) -> dict[str, Agent]:
+    """The agents of a match, by player."""
+    if set(spec.players) != set(game.players):
+        raise ConfigError(f"{game.name} has players {', '.join(game.players)}, got {', '.join(spec.players) or 'none'}")
+    given = given or {}
+    return {player: given.get(player) or make_agent(name) for player, name in spec.players.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions that matter for playing a match again."""
+    return {
+        "advgames": advgames.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _radii(specs: Sequence[MatchSpec], game: Game[Any]) -> dict[str, list[float]]:
+    """Radii of each match, from its own settings or the game's."""
+    found = {}
+    for player in game.players:
+        name = f"epsilon_{player}"
+        default = getattr(getattr(game, "settings", None), name, None)
+        if default is not None:
+            task_default = game.task.defaults.get("epsilon", default)  # type: ignore[attr-defined]
+            found[name] = [float(s.settings.get(name, s.settings.get("epsilon", task_default))) for s in specs]
+    return found
+
+
+def _schedule(horizon: int, evaluations: int) -> set[int]:
+    return {round(horizon * (i + 1) / evaluations) for i in range(evaluations)}
+
+
+def _measure(game: Game[Any], state: Any, curves: Curves) -> None:
+    curves.setdefault("round", []).append([state.round] * len(state.seeds))
+    for name, values in game.measures(state).items():
+        curves.setdefault(name, []).append(values.tolist())
+
+
+def _save_panels(folder: Path | None, spec: MatchSpec, state: Any, count: int = 6) -> str | None:
+    """Examples of the last minibatch of the first match; the path relative to the results directory."""
+    last = getattr(state, "last", None)
+    if folder is None or last is None or last.clean.ndim != 5:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        name: getattr(last, name)[0, :count].cpu().float().numpy()
+        for name in ("clean", "attack", "attacked", "defense", "repaired")
+    }
+    np.savez_compressed(folder / f"{spec.id}.npz", **arrays)
+    return f"{folder.name}/{spec.id}.npz"
+
+
+def _event(kind: str, match: str, matches: int, **rest: Any) -> dict[str, Any]:
+    return {"kind": kind, "match": match, "matches": matches, **rest}
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
