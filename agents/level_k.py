@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advgames.access import Access, Order, WhiteBox
 from advgames.agents.base import Agent
-from advgames.errors import SettingError
+from advgames.errors import PhaseError, SettingError
 
 __all__ = ["LevelK", "step_size"]
 
@@ -121,7 +121,8 @@ class LevelK(Agent):
         return self.method == "pgd" or (self.method == "auto" and self.k > 2)
 
     def _gamma(self, level: int, access: Access) -> Tensor:
-        assert self._curvature is not None
+        if self._curvature is None:
+            raise PhaseError(f"{self!r}: call reset(access) at the start of a match, where M is estimated")
         return step_size(level, self._curvature, access.radius)
 
     def _estimate(self, access: WhiteBox) -> Tensor:

@@ -77,9 +77,7 @@ class CellStatistics:
         Raises SettingError if the shapes differ.
         """
         if self.count.shape != other.count.shape:
-            raise SettingError(
-                f"merge: expected statistics of shape {self.count.shape}, got {other.count.shape}"
-            )
+            raise SettingError(f"merge: expected statistics of shape {self.count.shape}, got {other.count.shape}")
         count = self.count + other.count
         mine = np.where(self.count > 0, self.mean, other.mean)
         delta = np.where(other.count > 0, other.mean - mine, 0.0)

@@ -35,9 +35,7 @@ def seed_weights(groups: Sequence[SeedGroup], resamples: int, seed: int) -> list
     return [generator.multinomial(size, np.full(size, 1 / size), size=resamples) / size for size in sizes]
 
 
-def resampled_tables(
-    groups: Sequence[SeedGroup], shape: tuple[int, int], resamples: int, seed: int
-) -> Iterator[Array]:
+def resampled_tables(groups: Sequence[SeedGroup], shape: tuple[int, int], resamples: int, seed: int) -> Iterator[Array]:
     """Tables of mean payoffs over seeds drawn with replacement, one per resample.  # (1 or 2, m, n) each"""
     weights = seed_weights(groups, resamples, seed)
     for index in range(resamples):

@@ -73,7 +73,5 @@ def maximise(
         if result.status == INFEASIBLE:
             return None
         if result.status == ITERATION_LIMIT:
-            raise SettingError(
-                f"max_iterations={max_iterations} do not suffice for {method}: {result.message}"
-            )
+            raise SettingError(f"max_iterations={max_iterations} do not suffice for {method}: {result.message}")
     raise AdvgamesError(f"HiGHS solves this linear program by neither method: {result.message}")

@@ -223,9 +223,7 @@ class SampledTable:
             if len(sides[0]) < sum(len(group["cells"]) for group in data["groups"]):
                 raise ValueError("a cell is there twice")
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise SettingError(
-                f"from_dict: expected what to_dict writes; {type(error).__name__}: {error}"
-            ) from error
+            raise SettingError(f"from_dict: expected what to_dict writes; {type(error).__name__}: {error}") from error
         return cls.from_samples(*names, sides[0], (first, second), sides[1] if len(sides) == 2 else None)
 
     @property

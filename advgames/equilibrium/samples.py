@@ -79,9 +79,7 @@ def group_samples(
     )
 
 
-def _checked(
-    pairs: list[Pair], samples: Mapping[Pair, CellSamples], what: str
-) -> dict[Pair, dict[Seed, float]]:
+def _checked(pairs: list[Pair], samples: Mapping[Pair, CellSamples], what: str) -> dict[Pair, dict[Seed, float]]:
     """All cells as ``{seed: payoff}``, complete and finite."""
     unknown = sorted(set(samples) - set(pairs), key=repr)
     if unknown:
@@ -92,9 +90,7 @@ def _checked(
         raise SettingError(f"{what}: {len(missing)} of {len(pairs)} cells are missing: {_listed(missing)}")
     bad = [pair for pair, cell in cells.items() if not np.isfinite(list(cell.values())).all()]
     if bad:
-        raise SettingError(
-            f"{what}: NaN or infinite payoffs in {len(bad)} of {len(pairs)} cells: {_listed(bad)}"
-        )
+        raise SettingError(f"{what}: NaN or infinite payoffs in {len(bad)} of {len(pairs)} cells: {_listed(bad)}")
     return cells
 
 

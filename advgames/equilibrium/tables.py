@@ -37,7 +37,7 @@ def as_table(payoff: ArrayLike, what: str = "payoff table") -> Array:
         raise SettingError(
             f"{what}: {len(bad)} entries are not finite, the first {table[row, column]} at ({row}, {column})"
         )
-    if not np.isfinite(table.max() - table.min()):
+    if table.max() / 2 - table.min() / 2 > np.finfo(np.float64).max / 2:
         raise SettingError(f"{what}: the range of payoffs, {table.min()} to {table.max()}, overflows")
     return table
 

@@ -1,0 +1,153 @@
+"""Any game as a PettingZoo AEC environment: agents move one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from pettingzoo import AECEnv
+from torch import Tensor
+
+from advgames.access import Access
+from advgames.envs.match import Match
+from advgames.envs.players import Player
+from advgames.games import Game, State
+
+__all__ = ["GameAECEnv"]
+
+
+class GameAECEnv(AECEnv[str, Any, Any]):
+    """One match, in PettingZoo's agent-environment cycle.
+
+    Agents of one phase move one after the other here, but none sees what the others submitted before all have.
+    A rejected action raises its named error and leaves everything as it was, ``agent_selection`` too.
+
+    Args:
+        name: as PettingZoo prints it, such as ``"poisoning_v0"``.
+        game: the rules.
+        max_cycles: truncate after this many rounds; None: never.
+        render_mode: None, ``"rgb_array"`` or ``"human"``.
+    """
+
+    def __init__(
+        self, name: str, game: Game[Any], *, max_cycles: int | None = None, render_mode: str | None = None
+    ) -> None:
+        super().__init__()
+        self.match = Match(game, max_cycles, render_mode)
+        self.metadata = {
+            "name": name,
+            "render_modes": self.match.render_modes,
+            "render_fps": 4,
+            "is_parallelizable": game.simultaneous,
+        }
+        self.render_mode = render_mode
+        self.possible_agents = self.match.names.agents
+        self.agents: list[str] = []
+        self._submitted: dict[str, Tensor] = {}
+
+    @property
+    def game(self) -> Game[Any]:
+        """The rules."""
+        return self.match.game
+
+    @property
+    def game_state(self) -> State:
+        """The game's own state, with a match dimension of 1."""
+        return self.match.state
+
+    @property
+    def max_cycles(self) -> int | None:
+        """Rounds after which the match is truncated, or None."""
+        return self.match.max_cycles
+
+    @max_cycles.setter
+    def max_cycles(self, rounds: int | None) -> None:
+        self.match.max_cycles = rounds
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """Where :meth:`state` lies."""
+        return self.match.state_space
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begin a match: of this seed, or of the next one derived from the last seed given; options are ignored."""
+        self.match.reset(seed)
+        self.agents = list(self.possible_agents)
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
+        self._skip_agent_selection = None
+        self._submitted = {}
+        self.agent_selection = self.match.movers[0]
+
+    def step(self, action: Any) -> None:
+        """Play the action of the agent whose turn it is; None where that agent's match has ended.
+
+        Raises:
+            ActionError: a rejected action; nothing has changed.
+        """
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            self.rewards = dict.fromkeys(self.agents, 0.0)
+            return
+        submitted = {**self._submitted, agent: self.match.legal(agent, action)}
+        waiting = [mover for mover in self.match.movers if mover not in submitted]
+        if waiting:
+            self.rewards = dict.fromkeys(self.agents, 0.0)
+        else:
+            self.rewards = self.match.step(submitted)
+            submitted, waiting = {}, self.match.movers
+        self._submitted = submitted
+        self._cumulative_rewards[agent] = 0.0
+        self._accumulate_rewards()
+        self.agent_selection = waiting[0]
+        if self.match.over:
+            self._end()
+
+    def _end(self) -> None:
+        self.terminations = dict.fromkeys(self.agents, self.match.terminated)
+        self.truncations = dict.fromkeys(self.agents, self.match.truncated)
+        info = self.match.final_info()
+        self.infos = {agent: {name: dict(value) for name, value in info.items()} for agent in self.agents}
+        self._deads_step_first()
+
+    def observe(self, agent: str) -> dict[str, Any]:
+        """What an agent sees now."""
+        return self.match.observe(agent)
+
+    def observation_space(self, agent: str) -> spaces.Space[Any]:
+        """Always the same object for the same agent."""
+        return self.match.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """Always the same object for the same agent."""
+        return self.match.action_spaces[agent]
+
+    def state(self) -> NDArray[np.float32]:
+        """What all agents see now as one vector, for centralised training."""
+        return self.match.state_vector()
+
+    def move(self, player: Player) -> Any:
+        """The action that an advgames agent plays for the agent whose turn it is (not yet submitted)."""
+        return self.match.played(self.agent_selection, player)
+
+    def access(self, agent: str) -> Access:
+        """What the threat model grants an agent beyond its observation."""
+        return self.match.access(agent)
+
+    def measures(self) -> dict[str, float]:
+        """What a report wants to know now, such as the test accuracy; never part of an observation."""
+        return self.match.measures()
+
+    def render(self) -> NDArray[Any] | None:
+        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
+        return self.match.render()
+
+    def close(self) -> None:
+        """Take the picture off the screen."""
+        self.match.close()

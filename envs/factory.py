@@ -1,0 +1,131 @@
+"""All faces of a game from its constructor, and their registration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import pettingzoo
+import torch
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from advgames.envs.aec import GameAECEnv
+from advgames.envs.parallel import GameParallelEnv
+from advgames.envs.players import Opponents
+from advgames.envs.single import GameGymEnv
+from advgames.envs.vector import GameVectorEnv
+from advgames.games import Game
+
+__all__ = ["Faces", "register"]
+
+
+class Faces:
+    """``env``, ``raw_env``, ``parallel_env``, ``gym_env`` and ``vector_env`` of one game.
+
+    Each takes the settings of the game (`settings`: task, epsilon, device, ...) beside its own arguments.
+
+    Args:
+        name: of the environment, such as ``"poisoning_v0"``.
+        game: builds the game from settings.
+    """
+
+    def __init__(self, name: str, game: Callable[..., Game[Any]]) -> None:
+        self.name = name
+        self._game = game
+
+    def raw_env(
+        self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any
+    ) -> GameAECEnv:
+        """The AEC environment without wrappers.
+
+        Args:
+            max_cycles: truncate after this many rounds; None: never.
+            render_mode: None, ``"rgb_array"`` or ``"human"``.
+            settings: of the game.
+        """
+        return GameAECEnv(self.name, self._game(**settings), max_cycles=max_cycles, render_mode=render_mode)
+
+    def env(
+        self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any
+    ) -> OrderEnforcingWrapper[str, Any, Any]:
+        """The AEC environment, which also refuses to be used in the wrong order; arguments as :meth:`raw_env`.
+
+        Out-of-bounds actions need no wrapper: the environment refuses them by named errors.
+        """
+        return OrderEnforcingWrapper(self.raw_env(max_cycles=max_cycles, render_mode=render_mode, **settings))
+
+    def parallel_env(
+        self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any
+    ) -> GameParallelEnv:
+        """The Parallel environment, where all players move at once; arguments as :meth:`raw_env`.
+
+        Raises:
+            UnsupportedFormError: this game's players move in turn.
+        """
+        return GameParallelEnv(self.name, self._game(**settings), max_cycles=max_cycles, render_mode=render_mode)
+
+    def gym_env(
+        self,
+        role: str,
+        opponents: Opponents = "null",
+        *,
+        project_actions: bool = True,
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+        **settings: Any,
+    ) -> GameGymEnv:
+        """A Gymnasium environment for one learner.
+
+        Args:
+            role: the learner's seat.
+            opponents: agent, agent name, or mapping from players to these, for the other seats.
+            project_actions: play the nearest legal perturbation to what a policy submits; False: refuse.
+            max_cycles: truncate after this many rounds; None: never.
+            render_mode: None, ``"rgb_array"`` or ``"human"``.
+            settings: of the game.
+        """
+        return GameGymEnv(
+            self.name,
+            self._game(**settings),
+            role,
+            opponents,
+            project_actions=project_actions,
+            max_cycles=max_cycles,
+            render_mode=render_mode,
+        )
+
+    def vector_env(
+        self,
+        num_games: int,
+        device: torch.device | str = "cpu",
+        *,
+        max_cycles: int | None = None,
+        **settings: Any,
+    ) -> GameVectorEnv:
+        """Many matches at once, torch in and torch out.
+
+        Args:
+            num_games: number of matches.
+            device: where they live.
+            max_cycles: truncate after this many rounds; None: never.
+            settings: of the game.
+        """
+        return GameVectorEnv(self.name, self._game(device=device, **settings), num_games, max_cycles=max_cycles)
+
+
+def register(id: str, module: str, *, parallel: bool, **learner: Any) -> None:
+    """Make a module's environments known to PettingZoo (where it has a registry, from 1.27 on) and Gymnasium.
+
+    Args:
+        id: such as ``"advgames/poisoning-v0"``.
+        module: full name of the module with ``env``, ``parallel_env`` and ``gym_env``.
+        parallel: whether the game has a parallel form.
+        learner: default arguments of Gymnasium's environment.
+    """
+    for kind, entry in (("aec", "env"), ("parallel", "parallel_env")):
+        known = getattr(pettingzoo, f"{kind}_registry", None)
+        if known is not None and id not in known and (parallel or kind == "aec"):
+            pettingzoo.register(kind, id, f"{module}:{entry}")
+    if id not in gymnasium.registry:
+        gymnasium.register(id, entry_point=f"{module}:gym_env", kwargs=learner)

@@ -1,0 +1,146 @@
+"""A game in which all move at once as a PettingZoo Parallel environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from pettingzoo import ParallelEnv
+
+from advgames.access import Access
+from advgames.envs.match import Match
+from advgames.envs.players import Player
+from advgames.errors import PhaseError, UnsupportedFormError
+from advgames.games import Game, State
+
+__all__ = ["GameParallelEnv"]
+
+
+class GameParallelEnv(ParallelEnv[str, Any, Any]):
+    """One match of a game whose every phase belongs to all players.
+
+    Args:
+        name: as PettingZoo prints it.
+        game: the rules.
+        max_cycles: truncate after this many rounds; None: never.
+        render_mode: None, ``"rgb_array"`` or ``"human"``.
+
+    Raises:
+        UnsupportedFormError: players of this game see one another's moves before they move.
+    """
+
+    def __init__(
+        self, name: str, game: Game[Any], *, max_cycles: int | None = None, render_mode: str | None = None
+    ) -> None:
+        if not game.simultaneous:
+            order = ", then ".join(" and ".join(phase) for phase in game.phases)
+            raise UnsupportedFormError(
+                f"{name} has no parallel form because its players move in turn ({order}): use {name}.env(), or "
+                f"{name}.gym_env(role, opponents) for one learner"
+            )
+        self.match = Match(game, max_cycles, render_mode)
+        self.metadata = {"name": name, "render_modes": self.match.render_modes, "render_fps": 4}
+        self.render_mode = render_mode
+        self.possible_agents = self.match.names.agents
+        self.agents: list[str] = []
+
+    @property
+    def game(self) -> Game[Any]:
+        """The rules."""
+        return self.match.game
+
+    @property
+    def game_state(self) -> State:
+        """The game's own state, with a match dimension of 1."""
+        return self.match.state
+
+    @property
+    def max_cycles(self) -> int | None:
+        """Rounds after which the match is truncated, or None."""
+        return self.match.max_cycles
+
+    @max_cycles.setter
+    def max_cycles(self, rounds: int | None) -> None:
+        self.match.max_cycles = rounds
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """Where :meth:`state` lies."""
+        return self.match.state_space
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Begin a match: of this seed, or of the next one derived from the last seed given; options are ignored."""
+        self.match.reset(seed)
+        self.agents = list(self.possible_agents)
+        return self._observations(), {agent: {} for agent in self.agents}
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[
+        dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
+    ]:
+        """Play one phase: observations, rewards, terminations, truncations and infos of all agents.
+
+        Raises:
+            PhaseError: the match has ended, or an agent's action is missing.
+            ActionError: a rejected action; nothing has changed.
+        """
+        if not self.agents:
+            raise PhaseError(f"{self.game.name}: the match has ended; reset the environment")
+        players = self.match.names.by_player(actions)
+        legal = {
+            agent: self.match.legal(agent, action)
+            for agent, action in self.match.names.by_agent(players).items()
+        }
+        rewards = self.match.step(legal)
+        agents, match = self.agents, self.match
+        info = match.final_info()
+        results = (
+            self._observations(),
+            rewards,
+            dict.fromkeys(agents, match.terminated),
+            dict.fromkeys(agents, match.truncated),
+            {agent: {name: dict(value) for name, value in info.items()} for agent in agents},
+        )
+        self.agents = [] if match.over else agents
+        return results
+
+    def _observations(self) -> dict[str, Any]:
+        return {agent: self.match.observe(agent) for agent in self.agents}
+
+    def observation_space(self, agent: str) -> spaces.Space[Any]:
+        """Always the same object for the same agent."""
+        return self.match.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """Always the same object for the same agent."""
+        return self.match.action_spaces[agent]
+
+    def state(self) -> NDArray[np.float32]:
+        """What all agents see now as one vector, for centralised training."""
+        return self.match.state_vector()
+
+    def move(self, agent: str, player: Player) -> Any:
+        """The action that an advgames agent plays in the seat of `agent` (not yet submitted)."""
+        return self.match.played(agent, player)
+
+    def access(self, agent: str) -> Access:
+        """What the threat model grants an agent beyond its observation."""
+        return self.match.access(agent)
+
+    def measures(self) -> dict[str, float]:
+        """What a report wants to know now; never part of an observation."""
+        return self.match.measures()
+
+    def render(self) -> NDArray[Any] | None:
+        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
+        return self.match.render()
+
+    def close(self) -> None:
+        """Take the picture off the screen."""
+        self.match.close()

@@ -1,0 +1,46 @@
+"""Where the human render mode shows its pictures: a file that image viewers reload, so that no display is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """One PNG in the system's temporary folder, replaced by every new picture and removed by :meth:`close`.
+
+    The first picture says on stderr where it is.
+
+    Args:
+        name: becomes part of the file's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.path: Path | None = None
+
+    def show(self, frame: NDArray[Any]) -> None:
+        """Replace the picture, in one step, by `frame` (H, W, 3) uint8."""
+        from matplotlib.image import imsave
+
+        if self.path is None:
+            handle, path = tempfile.mkstemp(prefix=f"advgames-{self._name}-", suffix=".png")
+            os.close(handle)
+            self.path = Path(path)
+            print(f"advgames draws this match into {path}", file=sys.stderr)
+        fresh = self.path.with_suffix(".new.png")
+        imsave(fresh, frame)
+        fresh.replace(self.path)
+
+    def close(self) -> None:
+        """Remove the picture."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            self.path = None

@@ -1,0 +1,121 @@
+"""Any game as a Gymnasium environment for one learner; given agents play the other seats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from advgames.access import Access
+from advgames.envs.match import Match
+from advgames.envs.players import Opponents, seat_opponents
+from advgames.envs.spaces import Ball
+from advgames.errors import PhaseError
+from advgames.games import Game
+from advgames.threat import Threat
+
+__all__ = ["GameGymEnv"]
+
+
+class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
+    """One seat of a match: a step submits the learner's action, lets the others move until it is its turn again.
+
+    The reward is the sum of the learner's payoffs on the way. Opponents are reset at their first move of every
+    episode. The final ``info`` carries ``measures`` (such as the test accuracy).
+
+    Args:
+        name: of the environment.
+        game: the rules.
+        role: the learner's seat, a player or an agent (``"defender"`` or ``"defender_0"``).
+        opponents: who plays the other seats: an agent, its name, or a mapping from players to these.
+        project_actions: where actions are perturbations of norm at most 1, declare the box [-1, 1], as policies of
+            learning libraries expect, and play the nearest legal perturbation to what they submit. False: declare
+            the ball itself, and refuse what lies outside.
+        max_cycles: truncate after this many rounds; None: never.
+        render_mode: None, ``"rgb_array"`` or ``"human"``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        game: Game[Any],
+        role: str,
+        opponents: Opponents = "null",
+        *,
+        project_actions: bool = True,
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.match = Match(game, max_cycles, render_mode)
+        self.metadata = {"name": name, "render_modes": self.match.render_modes, "render_fps": 4}
+        self.render_mode = render_mode
+        names = self.match.names
+        self.agent = names.agent(names.player(role))
+        self.opponents = names.by_agent(seat_opponents(opponents, names.player(role), names))
+        self.observation_space = self.match.observation_spaces[self.agent]
+        self.action_space = self.match.action_spaces[self.agent]
+        self._threat: Threat | None = None
+        if project_actions and isinstance(self.action_space, Ball):
+            self._threat = Threat(self.action_space.norm)
+            self.action_space = spaces.Box(-1.0, 1.0, self.action_space.shape, self.action_space.dtype.type)
+        self._reward = 0.0
+
+    @property
+    def game(self) -> Game[Any]:
+        """The rules."""
+        return self.match.game
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begin a match: of this seed, or of the next one derived from the last seed given; options are ignored."""
+        self.match.reset(seed)
+        super().reset(seed=seed)
+        self._reward = 0.0
+        self._others_move()
+        return self.match.observe(self.agent), {}
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Submit the learner's action and go on to its next turn.
+
+        Raises:
+            PhaseError: the match has ended.
+            ActionError: a rejected action; nothing has changed.
+        """
+        match = self.match
+        if match.over:
+            raise PhaseError(f"{self.game.name}: the match has ended; reset the environment")
+        own = match.legal(self.agent, action, self.action_space)
+        if self._threat is not None:
+            own = self._threat.project(own)
+        others = {agent: match.move(agent, self.opponents[agent]) for agent in match.movers if agent != self.agent}
+        self._reward += match.step({self.agent: own, **others})[self.agent]
+        self._others_move()
+        reward, self._reward = self._reward, 0.0
+        return match.observe(self.agent), reward, match.terminated, match.truncated, match.final_info()
+
+    def _others_move(self) -> None:
+        """Play the phases up to the learner's next turn, or the end."""
+        match = self.match
+        while not match.over and self.agent not in match.movers:
+            moves = {agent: match.move(agent, self.opponents[agent]) for agent in match.movers}
+            self._reward += match.step(moves)[self.agent]
+
+    def access(self) -> Access:
+        """What the threat model grants the learner beyond its observation."""
+        return self.match.access(self.agent)
+
+    def measures(self) -> dict[str, float]:
+        """What a report wants to know now, such as the test accuracy; never part of an observation."""
+        return self.match.measures()
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
+        return self.match.render()
+
+    def close(self) -> None:
+        """Take the picture off the screen."""
+        self.match.close()
