@@ -123,6 +123,15 @@ def test_program_regret_matching_and_a_grid_agree_on_two_by_n() -> None:
         assert quick.gap == pytest.approx(gap_by_definition(table, quick.row, quick.column), abs=1e-12)
 
 
+def test_two_steps_of_regret_matching_by_hand() -> None:
+    """A = [[3, -1], [-2, 1]]. Step 1, against y = (1/2, 1/2): payoffs (1, -1/2), regrets (3/4, 0), x = (1, 0);
+    against it the columns earn (-3, 1), regrets (0, 2), y = (0, 1). Step 2: regrets (3/4, 2), x = (3, 8) / 11; columns
+    earn (7, -5) / 11, regrets (12/11, 2), y = (6, 11) / 17. Weighted 1 : 2, x = (17, 16) / 33 and y = (4, 13) / 17."""
+    solution = solve_zero_sum([[3, -1], [-2, 1]], "regret-matching", 0.0, 2)
+    assert solution.row == pytest.approx([17 / 33, 16 / 33])
+    assert solution.column == pytest.approx([4 / 17, 13 / 17])
+
+
 def test_regret_matching_stopped_early_says_how_far_it_is() -> None:
     table = generator(2).random((6, 6))
     few, many = (solve_zero_sum(table, "regret-matching", 0.0, steps) for steps in (3, 300))
@@ -158,10 +167,11 @@ def test_mixes_do_not_depend_on_the_unit_of_payoffs(scale: float, method: Any) -
 
 
 def test_mixes_do_not_depend_on_a_constant_added_to_payoffs() -> None:
-    table = generator(6).random((6, 4))
-    plain, shifted = solve_zero_sum(table), solve_zero_sum(table + 1e5)
+    table = generator(6).integers(0, 1000, (6, 4)).astype(float)  # whole numbers, so that the sum is exact
+    plain, shifted = solve_zero_sum(table), solve_zero_sum(table + 2.0**40)
     assert shifted.row == pytest.approx(plain.row, abs=1e-9)
-    assert shifted.value == pytest.approx(plain.value + 1e5, abs=1e-9)
+    assert shifted.column == pytest.approx(plain.column, abs=1e-9)
+    assert shifted.value - 2.0**40 == pytest.approx(plain.value, abs=1e-3)
 
 
 def test_exchanging_the_players_exchanges_the_mixes() -> None:
@@ -480,11 +490,15 @@ def test_intervals_are_deterministic_and_touch_no_global_randomness() -> None:
     assert pickle.dumps(np.random.get_state()) == before
 
 
-def test_intervals_do_not_depend_on_the_order_in_which_matches_came_in() -> None:
-    samples = {(r, c): {s: float(s * k) for s in range(4)} for k, (r, c) in enumerate(itertools.product("ab", "pq"))}
+def test_resamples_do_not_depend_on_the_order_in_which_matches_came_in() -> None:
+    draw = generator(18)
+    samples = {pair: dict(enumerate(draw.standard_normal(4))) for pair in itertools.product("ab", "pq")}
     turned = {pair: dict(reversed(cell.items())) for pair, cell in reversed(samples.items())}
-    one, other = (EmpiricalGame.from_samples(["a", "b"], ["p", "q"], cells) for cells in (samples, turned))
-    assert np.array_equal(one.interval(), other.interval())
+    mixed = {pair: (turned if pair[0] == "a" else samples)[pair] for pair in samples}
+    games = [EmpiricalGame.from_samples(["a", "b"], ["p", "q"], cells) for cells in (samples, turned, mixed)]
+    first, *others = (np.array([payoff for payoff, _ in game.resampled(10)]) for game in games)
+    assert all(np.array_equal(first, other) for other in others)
+    assert all(np.array_equal(games[0].interval(), game.interval()) for game in games)
 
 
 def test_intervals_hold_the_mean_and_shrink_with_more_seeds() -> None:
@@ -517,12 +531,12 @@ def test_one_sample_shows_no_spread() -> None:
 
 
 def test_the_value_interval_holds_the_value_and_sees_which_strategies_matter() -> None:
-    """The third row loses by far in every match, so no resample plays it."""
-    game = noisy_game(20, 0.3, np.array([[3.0, -1.0], [-2.0, 1.0], [-9.0, -9.0]]))
+    """The third row and the third column lose by far in every match, so no resample plays them."""
+    game = noisy_game(20, 0.3, np.array([[3.0, -1.0, 9.0], [-2.0, 1.0, 9.0], [-9.0, -9.0, -7.0]]))
     interval = game.value_interval(resamples=60)
     assert interval.low < game.nash().value < interval.high < interval.low + 1
     assert interval.row_support_frequency.tolist() == [1, 1, 0]
-    assert interval.column_support_frequency.tolist() == [1, 1]
+    assert interval.column_support_frequency.tolist() == [1, 1, 0]
 
 
 def test_a_choice_that_the_seeds_leave_open_has_a_support_frequency_between() -> None:

@@ -120,8 +120,14 @@ class Game(ABC, Generic[S]):
     def measures(self, state: S) -> dict[str, Tensor]:
         """What a report wants to know of the matches, name -> (G,); never shown to a player."""
 
-    def render(self, state: S, match: int = 0) -> Any:
-        """The match as an RGB array (H, W, 3) uint8 or a text, as the game has it."""
+    def render(self, state: S, match: int = 0, payoffs: Mapping[str, Sequence[float]] | None = None) -> Any:
+        """One match as an RGB array (H, W, 3) uint8.
+
+        Args:
+            state: as it is now.
+            match: which of its matches.
+            payoffs: each player's payoff of every round so far, where the caller kept them.
+        """
         raise NotImplementedError(f"{self.name} has no rendering")
 
     def movers(self, state: S) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -67,8 +67,9 @@ class PoisoningSettings(Settings):
 
 @dataclass(frozen=True)
 class Transition:
-    """What happened to one minibatch: clean x, delta, x', sigma, x'', each (G, B, *input_shape)."""
+    """What happened to one minibatch: labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each."""
 
+    labels: Tensor
     clean: Tensor
     attack: Tensor
     attacked: Tensor
@@ -150,7 +151,8 @@ class PoisoningGame(Game[PoisoningState]):
         self.device, self.dtype = torch.device(device), dtype
         self.task = task.to(self.device, dtype)
         self.settings = _complete(given, task)
-        self.victim: Victim = task.make_victim()
+        with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
+            self.victim: Victim = task.make_victim()
         self.victim.batching = given.batching
         self.victim.module.to(self.device, dtype)
         self.threat = Threat(given.norm, task.bounds)
@@ -284,6 +286,17 @@ class PoisoningGame(Game[PoisoningState]):
             found["test_accuracy"] = correct.to(torch.float64) / len(test)
         return found
 
+    def render(
+        self, state: PoisoningState, match: int = 0, payoffs: Mapping[str, Sequence[float]] | None = None
+    ) -> Any:
+        """Up to six inputs with x, delta, x', sigma, x'' side by side, and the validation loss so far.
+
+        Between rounds the last minibatch is shown, after the attacker's move the present one.
+        """
+        from advgames.games.render_poisoning import draw, scene
+
+        return draw(scene(self, state, match, payoffs))
+
     def _move(self, state: PoisoningState, actions: Actions) -> tuple[PoisoningState, Payoffs, Tensor]:
         matches = len(state.seeds)
         if state.phase == 0:
@@ -318,7 +331,7 @@ class PoisoningGame(Game[PoisoningState]):
             attacked=None,
             validation_loss=validation.loss,
             validation=validation,
-            last=Transition(state.inputs, state.attack, state.attacked, defense, repaired),
+            last=Transition(state.labels, state.inputs, state.attack, state.attacked, defense, repaired),
         )
         gain = validation.loss - state.validation_loss
         done = torch.full((matches,), following.round >= self.horizon, device=self.device)

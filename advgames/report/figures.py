@@ -1,0 +1,199 @@
+"""Plots as inline SVG: learning curves of every pair, and every match as a dot."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from advgames.report.numbers import number
+from advgames.report.view import View, is_null
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from advgames.results import MatchRecord
+
+__all__ = ["ATTACK", "DEFENCE", "MOST", "curve_names", "dots", "learning_curves", "shown_strategies"]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+ATTACK, DEFENCE, QUIET = "#D55E00", "#0072B2", "#9A9A9A"
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#4D4D4D", "#F0E442")
+MARKERS = "osD^vPX*"
+MOST = 6  # strategies of one player whose curves fit on a page
+WIDE = 50.0  # ratio of largest to smallest value from which an axis is logarithmic
+
+STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+    "axes.labelcolor": "#333333",
+    "text.color": "#222222",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+}
+LABELS = {
+    "test_accuracy": ("test accuracy, %", 100.0, DEFENCE),
+    "validation_loss": ("validation loss", 1.0, ATTACK),
+    "test_loss": ("test loss", 1.0, ATTACK),
+}
+
+
+def curve_names(view: View) -> list[str]:
+    """The curves worth a figure: accuracy and validation loss where there are any."""
+    names = {name for record in view.records for name in record.curves}
+    return [name for name in ("test_accuracy", "validation_loss") if name in names]
+
+
+def shown_strategies(view: View, player: str) -> list[str]:
+    """The strategies whose curves are drawn: all up to six, else those of the equilibrium and the first others."""
+    names = view.spec.players[player]
+    if len(names) <= MOST:
+        return list(names)
+    mix = view.solution.mix(player) if view.solution else {}
+    kept = sorted(names, key=lambda name: (-(mix.get(name, 0.0) > 0.005), names.index(name)))[:MOST]
+    return [name for name in names if name in kept]
+
+
+def learning_curves(view: View, name: str) -> str:
+    """Small multiples, one panel per pair: mean over seeds, band from the lowest to the highest seed."""
+    row, column = view.players
+    rows, columns = shown_strategies(view, row), shown_strategies(view, column)
+    label, scale, colour = LABELS.get(name, (name, 1.0, DEFENCE))
+    curves = {(r, c): _curves(view.of_pair(r, c), name, scale) for r in rows for c in columns}
+    values = np.concatenate([found[1].ravel() for found in curves.values() if found] or [np.zeros(0)])
+    quiet = _quiet(view, name, scale)
+    with _style(f"curves {name}"):
+        figure = _figure(11.0, 0.75 + 1.75 * len(rows))
+        grid: Any = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        log = values.size > 0 and values.min() > 0 and values.max() > WIDE * values.min()
+        if log:
+            grid[0, 0].set_yscale("log")
+        for i, r in enumerate(rows):
+            for j, c in enumerate(columns):
+                axes = grid[i, j]
+                if quiet is not None:
+                    axes.plot(quiet[0], quiet[1].mean(0), color=QUIET, linewidth=1.3, linestyle=(0, (4, 2)))
+                _panel(axes, curves[r, c], colour, name)
+                axes.set_title(_wrapped(f"{r} vs {c}"), fontsize=9.5, loc="left", pad=4)
+        figure.supxlabel("round", fontsize=9.5)
+        figure.supylabel(label, fontsize=9.5)
+        return _svg(figure)
+
+
+def dots(view: View) -> str:
+    """Every match as a dot: a line per pair, a dot per seed."""
+    assert view.outcome is not None and view.measure is not None
+    table, measure = view.outcome, view.measure
+    row, column = view.players
+    pairs = [(r, c) for r in table.rows for c in table.columns]
+    values = [measure.scale * v for cell in table.samples.values() for v in cell.values()]
+    with _style("dots"):
+        figure = _figure(11.0, 0.8 + 0.24 * len(pairs) + 0.12 * len(table.rows))
+        axes: Any = figure.subplots()
+        heights, height = [], 0.0
+        for k, (r, c) in enumerate(pairs):
+            if k and r != pairs[k - 1][0]:
+                axes.axhline(height + 0.75, color="#BBBBBB", linewidth=0.8)
+                height += 0.5
+            height += 1.0
+            heights.append(height)
+            place = table.columns.index(c)
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            cell = [measure.scale * v for v in table.samples.get((r, c), {}).values()]
+            if cell:
+                axes.plot([min(cell), max(cell)], [height] * 2, color=colour, linewidth=1.2, alpha=0.5)
+            axes.plot(cell, [height] * len(cell), marker, color=colour, markersize=6, alpha=0.75, markeredgewidth=0)
+        axes.set_yticks(heights, [f"{r} vs {c}" for r, c in pairs])
+        axes.set_ylim(height + 0.7, 0.3)
+        if values and min(values) > 0 and max(values) > WIDE * min(values):
+            axes.set_xscale("log")
+        axes.set_xlabel(f"{measure.label}{', %' if measure.share else ''}  ({row} vs {column})")
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        return _svg(figure)
+
+
+def _quiet(view: View, name: str, scale: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """The curves of the match in which nobody interferes, where it was played."""
+    row, column = view.players
+    for r in filter(is_null, view.spec.players[row]):
+        for c in filter(is_null, view.spec.players[column]):
+            return _curves(view.of_pair(r, c), name, scale)
+    return None
+
+
+def _curves(records: Sequence[MatchRecord], name: str, scale: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rounds and values of one pair, (T,) and (seeds, T), at the rounds of its first record."""
+    having = [r for r in records if r.curves.get(name) and len(r.curves[name]) == len(r.curves.get("round", []))]
+    if not having:
+        return None
+    rounds = np.asarray(having[0].curves["round"], dtype=float)
+    return rounds, scale * np.stack([np.interp(rounds, r.curves["round"], r.curves[name]) for r in having])
+
+
+def _panel(axes: Axes, found: tuple[np.ndarray, np.ndarray] | None, colour: str, name: str) -> None:
+    if found is None:
+        axes.text(0.5, 0.5, "not played", transform=axes.transAxes, ha="center", va="center", color="#777777")
+        return
+    rounds, values = found
+    mean = values.mean(0)
+    axes.fill_between(rounds, values.min(0), values.max(0), color=colour, alpha=0.22, linewidth=0)
+    axes.plot(rounds, mean, color=colour, linewidth=1.8)
+    last = number(mean[-1], 1) + " %" if name == "test_accuracy" else number(float(f"{mean[-1]:.3g}"))
+    high = name == "test_accuracy"
+    corner = (0.97, 0.07) if high else (0.97, 0.93)
+    axes.text(
+        *corner,
+        f"ends at {last}",
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom" if high else "top",
+        color=colour,
+        fontweight="bold",
+        fontsize=9.5,
+    )
+
+
+def _wrapped(text: str, width: int = 46) -> str:
+    """The pair of a panel's title, on two lines if it is long."""
+    return text if len(text) <= width else text.replace(" vs ", "\nvs ")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _style(salt: str) -> Any:
+    """matplotlib's settings for one figure; the salt keeps the ids of two figures on a page apart."""
+    import matplotlib
+
+    return matplotlib.rc_context({**STYLE, "svg.hashsalt": salt})
+
+
+def _svg(figure: Figure) -> str:
+    """A figure as an <svg> element for HTML: no XML head, metadata, namespaces or unused ids; the page's font."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", text)
+    used = set(re.findall(r"#([\w-]+)", text))
+    text = re.sub(r'\sid="([\w-]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
+    return text.strip()

@@ -1,0 +1,162 @@
+"""View: everything a page tells of a results directory, gathered once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from advgames.errors import AdvgamesError
+from advgames.report.numbers import number, percent
+from advgames.report.solution import Solution, solve
+from advgames.report.tables import CellTable
+
+if TYPE_CHECKING:
+    from advgames.results import MatchRecord, Results
+    from advgames.spec import TournamentSpec
+
+__all__ = ["Measure", "View", "is_null"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a number at the end of a match is called and read.
+
+    Attributes:
+        name: its name in the records.
+        label: its name in a sentence.
+        share: whether it is a share, shown in percent.
+        high_helps: the player who wants it high.
+    """
+
+    name: str
+    label: str
+    share: bool
+    high_helps: str
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied with to be shown."""
+        return 100.0 if self.share else 1.0
+
+    def text(self, value: float, like: CellTable | None = None) -> str:
+        """A value in words, with the decimals that suit the table it comes from."""
+        if self.share:
+            return percent(value)
+        return number(value, None if like is None else like.places)
+
+    def places(self, table: CellTable) -> int:
+        """Decimals of a table of this measure."""
+        return 1 if self.share else table.places
+
+
+# In the order in which a page prefers them.
+MEASURES = (
+    Measure("test_accuracy", "test accuracy", True, "defender"),
+    Measure("test_loss", "test loss", False, "attacker"),
+    Measure("validation_loss", "validation loss", False, "attacker"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A tournament as far as it has been played.
+
+    Attributes:
+        spec: what was to be played.
+        records: what was.
+        missing: (row strategy, column strategy, seed) of every match that was not.
+        payoff: the row player's payoffs.
+        measure, outcome: what a person looks at first (accuracy where there is one), and its table.
+        solution: the solved game, or None, and then `unsolved` says why.
+    """
+
+    spec: TournamentSpec
+    records: list[MatchRecord]
+    missing: list[tuple[str, str, int]]
+    payoff: CellTable
+    measure: Measure | None
+    outcome: CellTable | None
+    solution: Solution | None
+    unsolved: str
+
+    @classmethod
+    def of(cls, results: Results, confidence: float = 0.95) -> View:
+        """What `results` holds.
+
+        Raises:
+            ResultsMismatchError: the records were altered, or belong to another tournament.
+        """
+        spec, records = results.spec, results.records()
+        row, column = spec.players
+        missing = [(match.players[row], match.players[column], match.seed) for match in results.missing()]
+        known = [measure for measure in MEASURES if any(measure.name in record.measures for record in records)]
+        measure = known[0] if known else None
+        solution, unsolved = None, ""
+        try:
+            solution = solve(results.empirical_game(), confidence)
+        except AdvgamesError as error:
+            unsolved = "some pairs have not been played" if missing else str(error)
+        payoff = _table(spec, [(r, r.payoffs[row]) for r in records], confidence)
+        outcome = None
+        if measure is not None:
+            measured = [(r, r.measures[measure.name]) for r in records if measure.name in r.measures]
+            outcome = _table(spec, measured, confidence)
+        return cls(spec, records, missing, payoff, measure, outcome, solution, unsolved)
+
+    @property
+    def players(self) -> tuple[str, str]:
+        """The row and the column player."""
+        row, column = self.spec.players
+        return row, column
+
+    @property
+    def total(self) -> int:
+        """Matches of the whole tournament."""
+        return len(self.records) + len(self.missing)
+
+    def pair(self, record: MatchRecord) -> tuple[str, str]:
+        """The strategies of a record, row player first."""
+        row, column = self.players
+        return record.players[row], record.players[column]
+
+    def of_pair(self, row: str, column: str) -> list[MatchRecord]:
+        """The records of one pair, by seed."""
+        return sorted((r for r in self.records if self.pair(r) == (row, column)), key=lambda r: r.seed)
+
+    def weight(self, row: str, column: str) -> float:
+        """How often the equilibrium plays a pair; 0 without an equilibrium."""
+        if self.solution is None:
+            return 0.0
+        first, second = (self.solution.mix(player) for player in self.players)
+        return first.get(row, 0.0) * second.get(column, 0.0)
+
+    def expected_outcome(self) -> float:
+        """The outcome's mean at the equilibrium; NaN without one."""
+        if self.outcome is None or self.solution is None or self.solution.equilibrium is None:
+            return math.nan
+        if not self.outcome.complete:
+            return math.nan
+        found = self.solution.equilibrium
+        return float(found.row @ self.outcome.mean @ found.column)
+
+    def unlike(self, name: str) -> list[Any]:
+        """The different values of a record's field, in order of appearance."""
+        return list(dict.fromkeys(str(getattr(record, name)) for record in self.records))
+
+
+def is_null(strategy: str) -> bool:
+    """Whether a strategy is the one that does nothing."""
+    return strategy in ("level-0", "null")
+
+
+def _table(spec: TournamentSpec, values: list[tuple[MatchRecord, float]], confidence: float) -> CellTable:
+    """One value per match as a table of pairs; values that are not finite are left out."""
+    (row, rows), (column, columns) = spec.players.items()
+    samples: dict[tuple[str, str], dict[int, float]] = {}
+    for record, value in values:
+        if math.isfinite(value):
+            samples.setdefault((record.players[row], record.players[column]), {})[record.seed] = value
+    return CellTable.from_samples(rows, columns, (row, column), samples, confidence)
+
+

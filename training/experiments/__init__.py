@@ -1,0 +1,1 @@
+"""Experiments of the papers that are more than one tournament; each module runs with ``python -m``."""
