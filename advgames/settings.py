@@ -30,7 +30,8 @@ def parse(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        # an unknown name first: it is usually the misspelling of what is missing
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UnknownNameError("setting", name, model.model_fields, where) from None

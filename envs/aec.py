@@ -13,6 +13,7 @@ from torch import Tensor
 from advgames.access import Access
 from advgames.envs.match import Match
 from advgames.envs.players import Player
+from advgames.errors import PhaseError
 from advgames.games import Game, State
 
 __all__ = ["GameAECEnv"]
@@ -89,7 +90,10 @@ class GameAECEnv(AECEnv[str, Any, Any]):
 
         Raises:
             ActionError: a rejected action; nothing has changed.
+            PhaseError: there is no match going on.
         """
+        if not self.agents:
+            raise PhaseError(f"{self.game.name}: no match is going on; reset the environment")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -132,7 +136,7 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         """What all agents see now as one vector, for centralised training."""
         return self.match.state_vector()
 
-    def move(self, player: Player) -> Any:
+    def move(self, player: Player | None) -> Any:
         """The action that an advgames agent plays for the agent whose turn it is (not yet submitted)."""
         return self.match.played(self.agent_selection, player)
 

@@ -68,7 +68,7 @@ class Faces:
     def gym_env(
         self,
         role: str,
-        opponents: Opponents = "null",
+        opponents: Opponents = None,
         *,
         project_actions: bool = True,
         max_cycles: int | None = None,
@@ -79,7 +79,7 @@ class Faces:
 
         Args:
             role: the learner's seat.
-            opponents: agent, agent name, or mapping from players to these, for the other seats.
+            opponents: agent, agent name, or mapping from players to these, for the other seats; None does nothing.
             project_actions: play the nearest legal perturbation to what a policy submits; False: refuse.
             max_cycles: truncate after this many rounds; None: never.
             render_mode: None, ``"rgb_array"`` or ``"human"``.

@@ -137,11 +137,11 @@ class Match:
         """What the threat model grants an agent now."""
         return self.game.access(self.state, self.names.player(agent))
 
-    def move(self, agent: str, player: Player) -> Tensor:
-        """What an advgames agent plays in the seat of `agent`, (1, ...)."""
+    def move(self, agent: str, player: Player | None) -> Tensor:
+        """What an advgames agent plays in the seat of `agent`, (1, ...); None plays the null action."""
         return self._hands.move(self.state, self.names.player(agent), player)
 
-    def played(self, agent: str, player: Player) -> Any:
+    def played(self, agent: str, player: Player | None) -> Any:
         """:meth:`move` as an element of the agent's action space."""
         return as_array(self.action_spaces[agent], self.move(agent, player)[0])
 

@@ -125,7 +125,7 @@ class GameParallelEnv(ParallelEnv[str, Any, Any]):
         """What all agents see now as one vector, for centralised training."""
         return self.match.state_vector()
 
-    def move(self, agent: str, player: Player) -> Any:
+    def move(self, agent: str, player: Player | None) -> Any:
         """The action that an advgames agent plays in the seat of `agent` (not yet submitted)."""
         return self.match.played(agent, player)
 

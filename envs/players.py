@@ -27,7 +27,7 @@ class Player(Protocol):
         """The action of every match, (G, ...)."""
 
 
-Opponents: TypeAlias = str | Player | Mapping[str, str | Player]
+Opponents: TypeAlias = str | Player | Mapping[str, str | Player | None] | None
 
 
 class Hands:
@@ -45,12 +45,14 @@ class Hands:
         """A new episode begins."""
         self._begun.clear()
 
-    def move(self, state: State, player: str, agent: Player) -> Tensor:
-        """What `agent` plays for `player`, (G, ...).
+    def move(self, state: State, player: str, agent: Player | None) -> Tensor:
+        """What `agent` plays for `player`, (G, ...); None plays the game's null action.
 
         Raises:
             AccessError: the game grants the player less than the agent needs.
         """
+        if agent is None:
+            return self._game.null_action(state, player)
         access: Access = self._game.access(state, player)
         if self._begun.get(player) is not agent:
             agent.reset(access)
@@ -58,8 +60,8 @@ class Hands:
         return agent.act(self._game.observe(state, player), access)
 
 
-def seat_opponents(opponents: Opponents, role: str, names: Names) -> dict[str, Player]:
-    """Everybody but `role` with its agent: one agent or name for all, or a mapping from players.
+def seat_opponents(opponents: Opponents, role: str, names: Names) -> dict[str, Player | None]:
+    """Everybody but `role` with its agent: one agent, name or None (the null action) for all, or a mapping.
 
     Raises:
         UnknownNameError: no such player or agent.
@@ -76,11 +78,11 @@ def seat_opponents(opponents: Opponents, role: str, names: Names) -> dict[str, P
     return {player: _player(agent) for player, agent in given.items()}
 
 
-def _player(agent: str | Player) -> Player:
-    """An agent by name. The name is resolved when it is used: environments do not depend on agents."""
+def _player(agent: str | Player | None) -> Player | None:
+    """An agent by name, or as it is. The name is resolved when it is used: environments do not depend on agents."""
     if isinstance(agent, str):
         make: Callable[[str], Player] = pkgutil.resolve_name("advgames.agents:make_agent")
         return make(agent)
-    if not isinstance(agent, Player):
+    if agent is not None and not isinstance(agent, Player):
         raise SettingError(f"an opponent must be a name or have reset and act, got {type(agent).__name__}")
     return agent

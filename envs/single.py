@@ -30,7 +30,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         name: of the environment.
         game: the rules.
         role: the learner's seat, a player or an agent (``"defender"`` or ``"defender_0"``).
-        opponents: who plays the other seats: an agent, its name, or a mapping from players to these.
+        opponents: who plays the other seats: an agent, its name, or a mapping from players to these; None plays
+            the action that does nothing.
         project_actions: where actions are perturbations of norm at most 1, declare the box [-1, 1], as policies of
             learning libraries expect, and play the nearest legal perturbation to what they submit. False: declare
             the ball itself, and refuse what lies outside.
@@ -43,7 +44,7 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         name: str,
         game: Game[Any],
         role: str,
-        opponents: Opponents = "null",
+        opponents: Opponents = None,
         *,
         project_actions: bool = True,
         max_cycles: int | None = None,

@@ -50,7 +50,7 @@ class GameVectorEnv:
     """
 
     def __init__(self, name: str, game: Game[Any], num_games: int, *, max_cycles: int | None = None) -> None:
-        for what, value in (("num_games", num_games), ("max_cycles", max_cycles or 1)):
+        for what, value in (("num_games", num_games), ("max_cycles", 1 if max_cycles is None else max_cycles)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SettingError(f"{what} must be a positive integer, got {value!r}")
         self.name, self.game, self.num_games, self.max_cycles = name, game, num_games, max_cycles
@@ -121,7 +121,7 @@ class GameVectorEnv:
         seen = self.game.observe(self.game_state, self._names.player(agent))
         return {name: tensor.detach().clone() for name, tensor in seen.items()}
 
-    def move(self, agent: str, player: Player) -> Tensor:
+    def move(self, agent: str, player: Player | None) -> Tensor:
         """The actions (G, ...) that an advgames agent plays in the seat of `agent` (not yet submitted)."""
         return self._hands.move(self.game_state, self._names.player(agent), player)
 

@@ -43,7 +43,7 @@ class PoisoningSettings(Settings):
             still use all. None: all points, in the same pass as the payoff.
         train_size, validation_size, test_size: how much of the task's data to use.
         batching: how matches share a call, see :class:`advgames.victims.Victim`.
-        chunk_size: samples per call of the victim; None: 256 on a CPU where the victim convolves, else 4096.
+        chunk_size: samples per call of the victim; None: 128 on a CPU where the victim convolves, else 4096.
     """
 
     epsilon: NonNegativeFloat | None = None
@@ -394,7 +394,7 @@ def _shared(tensor: Tensor, matches: int) -> Tensor:
 
 
 def _default_chunk(victim: Victim) -> int:
-    return 4096 if victim.fuses() or victim.device.type != "cpu" else 256
+    return 4096 if victim.fuses() or victim.device.type != "cpu" else 128
 
 
 def _complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from advgames.results import MatchRecord
 
-__all__ = ["ATTACK", "DEFENCE", "MOST", "curve_names", "dots", "learning_curves", "shown_strategies"]
+__all__ = ["MOST", "caption", "curve_names", "dots", "learning_curves", "shown_strategies", "spans_decades"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 ATTACK, DEFENCE, QUIET = "#D55E00", "#0072B2", "#9A9A9A"
@@ -56,6 +57,11 @@ def curve_names(view: View) -> list[str]:
     return [name for name in ("test_accuracy", "validation_loss") if name in names]
 
 
+def caption(name: str) -> str:
+    """A curve's name and unit."""
+    return LABELS.get(name, (name.replace("_", " "),))[0]
+
+
 def shown_strategies(view: View, player: str) -> list[str]:
     """The strategies whose curves are drawn: all up to six, else those of the equilibrium and the first others."""
     names = view.spec.players[player]
@@ -70,15 +76,14 @@ def learning_curves(view: View, name: str) -> str:
     """Small multiples, one panel per pair: mean over seeds, band from the lowest to the highest seed."""
     row, column = view.players
     rows, columns = shown_strategies(view, row), shown_strategies(view, column)
-    label, scale, colour = LABELS.get(name, (name, 1.0, DEFENCE))
+    _, scale, colour = LABELS.get(name, (name, 1.0, DEFENCE))
     curves = {(r, c): _curves(view.of_pair(r, c), name, scale) for r in rows for c in columns}
     values = np.concatenate([found[1].ravel() for found in curves.values() if found] or [np.zeros(0)])
     quiet = _quiet(view, name, scale)
     with _style(f"curves {name}"):
         figure = _figure(11.0, 0.75 + 1.75 * len(rows))
         grid: Any = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
-        log = values.size > 0 and values.min() > 0 and values.max() > WIDE * values.min()
-        if log:
+        if spans_decades(values):
             grid[0, 0].set_yscale("log")
         for i, r in enumerate(rows):
             for j, c in enumerate(columns):
@@ -86,9 +91,12 @@ def learning_curves(view: View, name: str) -> str:
                 if quiet is not None:
                     axes.plot(quiet[0], quiet[1].mean(0), color=QUIET, linewidth=1.3, linestyle=(0, (4, 2)))
                 _panel(axes, curves[r, c], colour, name)
-                axes.set_title(_wrapped(f"{r} vs {c}"), fontsize=9.5, loc="left", pad=4)
-        figure.supxlabel("round", fontsize=9.5)
-        figure.supylabel(label, fontsize=9.5)
+                if i == 0:
+                    _heading(axes, _wrapped(f"{column} {c}"))
+                if j == 0:
+                    axes.set_ylabel(_wrapped(f"{row} {r}", 18), fontsize=10, fontweight="bold", labelpad=7)
+                if i == len(rows) - 1:
+                    axes.set_xlabel("round")
         return _svg(figure)
 
 
@@ -99,9 +107,13 @@ def dots(view: View) -> str:
     row, column = view.players
     pairs = [(r, c) for r in table.rows for c in table.columns]
     values = [measure.scale * v for cell in table.samples.values() for v in cell.values()]
+    log = spans_decades(values)
+    floor = min(v for v in values if v > 0) if log else -np.inf  # a logarithmic axis has no zero
     with _style("dots"):
         figure = _figure(11.0, 0.8 + 0.24 * len(pairs) + 0.12 * len(table.rows))
         axes: Any = figure.subplots()
+        if log:
+            axes.set_xscale("log")
         heights, height = [], 0.0
         for k, (r, c) in enumerate(pairs):
             if k and r != pairs[k - 1][0]:
@@ -111,14 +123,12 @@ def dots(view: View) -> str:
             heights.append(height)
             place = table.columns.index(c)
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-            cell = [measure.scale * v for v in table.samples.get((r, c), {}).values()]
+            cell = [max(measure.scale * v, floor) for v in table.samples.get((r, c), {}).values()]
             if cell:
                 axes.plot([min(cell), max(cell)], [height] * 2, color=colour, linewidth=1.2, alpha=0.5)
             axes.plot(cell, [height] * len(cell), marker, color=colour, markersize=6, alpha=0.75, markeredgewidth=0)
         axes.set_yticks(heights, [f"{r} vs {c}" for r, c in pairs])
         axes.set_ylim(height + 0.7, 0.3)
-        if values and min(values) > 0 and max(values) > WIDE * min(values):
-            axes.set_xscale("log")
         axes.set_xlabel(f"{measure.label}{', %' if measure.share else ''}  ({row} vs {column})")
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
@@ -151,24 +161,37 @@ def _panel(axes: Axes, found: tuple[np.ndarray, np.ndarray] | None, colour: str,
     mean = values.mean(0)
     axes.fill_between(rounds, values.min(0), values.max(0), color=colour, alpha=0.22, linewidth=0)
     axes.plot(rounds, mean, color=colour, linewidth=1.8)
-    last = number(mean[-1], 1) + " %" if name == "test_accuracy" else number(float(f"{mean[-1]:.3g}"))
-    high = name == "test_accuracy"
-    corner = (0.97, 0.07) if high else (0.97, 0.93)
-    axes.text(
-        *corner,
-        f"ends at {last}",
-        transform=axes.transAxes,
-        ha="right",
-        va="bottom" if high else "top",
-        color=colour,
+    last = number(mean[-1], 1) + " %" if name == "test_accuracy" else number(mean[-1])
+    axes.set_title(f"ends at {last}", loc="right", color=colour, fontsize=9.5, pad=3)
+
+
+def _heading(axes: Axes, text: str) -> None:
+    """A heading above a column of panels, clear of the panel's own title."""
+    axes.annotate(
+        text,
+        (0.5, 1.0),
+        (0, 19),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=10,
         fontweight="bold",
-        fontsize=9.5,
     )
 
 
-def _wrapped(text: str, width: int = 46) -> str:
-    """The pair of a panel's title, on two lines if it is long."""
-    return text if len(text) <= width else text.replace(" vs ", "\nvs ")
+def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
+    """Whether values that are never negative spread so far that only a logarithmic axis shows them all."""
+    found = np.asarray(values, dtype=float)
+    positive = found[found > 0]
+    return bool(positive.size and found.min() >= 0 and positive.max() > WIDE * positive.min())
+
+
+def _wrapped(text: str, width: int = 34) -> str:
+    """A heading on as many lines as it needs; agents' names break at their wrappers and options."""
+    if len(text) <= width:
+        return text
+    return "\n".join(textwrap.wrap(re.sub(r"([+(])", r" \1", text), width))
 
 
 def _figure(width: float, height: float) -> Figure:

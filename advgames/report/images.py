@@ -47,11 +47,11 @@ def strips(view: View, directory: Path, most: int = 3, tiles: int = 6) -> list[S
     """Panels of the most telling pairs that have any; files that are absent or unreadable are passed over."""
     found: list[tuple[str, str, int, dict[str, Array]]] = []
     for row, column in _telling(view):
-        arrays = next(filter(None, (_load(directory, r.panels) for r in view.of_pair(row, column))), None)
+        loaded = ((r.seed, _load(directory, r.panels)) for r in view.of_pair(row, column))
+        seed, arrays = next(((seed, arrays) for seed, arrays in loaded if arrays is not None), (0, None))
         if arrays is not None and len(found) < most:
-            seed = next(r.seed for r in view.of_pair(row, column) if r.panels)
             found.append((row, column, seed, arrays))
-    count = max(3, min(tiles, 18 // len(found))) if found else tiles
+    count = max(3, min(tiles, 15 // len(found))) if found else tiles
     reach = max((float(np.abs(a[name]).max()) for *_, a in found for name in PERTURBATIONS), default=0.0) or 1.0
     return [
         Strip(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 __all__ = ["decimals", "duration", "listed", "number", "percent", "plain", "seconds"]
 
 HUGE, TINY = 1e5, 1e-4
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def decimals(values: Iterable[float], digits: int = 3) -> int:
@@ -25,19 +26,21 @@ def decimals(values: Iterable[float], digits: int = 3) -> int:
 
 
 def number(value: float, places: int | None = None) -> str:
-    """A number with `places` decimals (None: four significant digits), an en dash where there is none.
+    """A number with `places` decimals (None: three significant digits), an en dash where there is none.
 
-    A minus sign is the typographic one, U+2212.
+    Negative `places` and very large or small numbers give ``1.23·10⁻⁷``; the minus sign is the typographic one.
     """
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if places is None:
-        text = f"{value:.4g}"
+        text = f"{value:.3g}"
     else:
         text = f"{value:.2e}" if places < 0 else f"{value:.{places}f}"
     if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "−")
+        text = "0" if places is None or places < 0 else text.lstrip("-")
+    mantissa, _, exponent = text.partition("e")
+    shown = mantissa.replace("-", "−")
+    return shown if not exponent else f"{shown}·10{str(int(exponent)).translate(SUPERSCRIPT)}"
 
 
 def percent(value: float, places: int = 1) -> str:
@@ -51,7 +54,7 @@ def seconds(value: float) -> str:
         return "–"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
     return f"{value * 1e6:.2g} µs"
 
 

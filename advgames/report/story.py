@@ -39,6 +39,7 @@ class Duel:
         clean: the measure between the null players.
         attack, attacked: the attack that hurts an undefended victim most, and the measure under it.
         defence, defended: the best defence against that attack, and the measure then.
+        idle: the measure when that defence meets no attack.
         as_strong, as_good: other attacks and defences that these seeds cannot tell apart from those.
     """
 
@@ -47,6 +48,7 @@ class Duel:
     attacked: float
     defence: str
     defended: float
+    idle: float
     as_strong: list[str]
     as_good: list[str]
 
@@ -72,6 +74,7 @@ class Duel:
             attacked=table.at(attack, null_defence),
             defence=defence,
             defended=table.at(attack, defence),
+            idle=table.at(null_attack, defence),
             as_strong=[a for a in attacks if a != attack and table.alike((a, null_defence), (attack, null_defence))],
             as_good=[d for d in defences if d != defence and table.alike((attack, d), (attack, defence))],
         )
@@ -125,8 +128,8 @@ def headline(view: View) -> tuple[list[str], list[Card]]:
         sentences.append(_equilibrium(view, view.solution))
         expected = view.expected_outcome()
         if view.measure is not None and expected == expected:
-            mixes = [_mix_text(view.solution.mix(player)) for player in view.players]
-            cards.append(Card("At the equilibrium", view.measure.text(expected, view.outcome), " against ".join(mixes)))
+            note = f"expected {view.measure.label}"
+            cards.append(Card("At the equilibrium", view.measure.text(expected, view.outcome), note))
     elif view.records:
         sentences.append(f"There is no equilibrium to report: {view.unsolved}.")
     return sentences, cards
@@ -183,7 +186,7 @@ def _interference(duel: Duel, view: View) -> list[str]:
     assert view.measure is not None
     measure, like = view.measure, view.outcome
     first = (
-        f"When nobody interferes, the victim ends at {measure.text(duel.clean, like)} {measure.label}. "
+        f"When nobody interferes, the victim ends at {measure.ending(duel.clean, like)}. "
         f"The strongest attack on an undefended victim, {duel.attack}, moves that to "
         f"{measure.text(duel.attacked, like)}{_change(duel.attacked - duel.clean, measure)}"
         f"{_alike(duel.as_strong)}."
@@ -191,11 +194,13 @@ def _interference(duel: Duel, view: View) -> list[str]:
     harm = duel.clean - duel.attacked if measure.high_helps == "defender" else duel.attacked - duel.clean
     if harm <= 0:
         return [first, "No attack here does any harm by this measure, so there is nothing for a defence to give back."]
-    verb = "brings back" if duel.regained > 0 else "ends at"
+    verb = "brings it back to" if duel.regained > 0 else "ends at"
     share = f", {percent(duel.regained, 0)} of what the attack took" if measure.share and duel.regained > 0 else ""
     second = (
         f"Against that attack the best defence, {duel.defence}, {verb} "
-        f"{measure.text(duel.defended, like)}{share}{_alike(duel.as_good)}."
+        f"{measure.text(duel.defended, like)}{share}{_alike(duel.as_good)}. "
+        f"With nobody attacking, the same defence ends at {measure.text(duel.idle, like)}"
+        f"{_change(duel.idle - duel.clean, measure)}."
     )
     return [first, second]
 
@@ -211,15 +216,20 @@ def _equilibrium(view: View, solution: Solution) -> str:
                 f"is answered by {found.response_name} and receives {number(found.leader_value)}"
             )
         return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}."
-    found = solution.equilibrium
+    found, places = solution.equilibrium, solution.payoff.places
+    if view.flat:
+        return (
+            f"Every pair pays the {row} the same, {number(found.value)}, but for rounding: "
+            "the payoffs tell no strategies apart, and any mix is an equilibrium."
+        )
     text = (
-        f"At the Nash equilibrium of the payoff table the {row} plays {_mix_text(solution.mix(row))} "
+        f"{'So far, at' if view.missing else 'At'} the Nash equilibrium of the payoff table the {row} plays {_mix_text(solution.mix(row))} "
         f"and the {column} plays {_mix_text(solution.mix(column))}; the game is then worth "
-        f"{number(found.value, solution.payoff.places)} to the {row}"
+        f"{number(found.value, places)} to the {row}"
     )
     interval = solution.interval
     if interval is not None and interval.low == interval.low:
-        low, high = (number(end, solution.payoff.places) for end in (interval.low, interval.high))
+        low, high = (number(end, places) for end in (interval.low, interval.high))
         text += f" ({100 * solution.confidence:g} % bootstrap interval {low} to {high})"
     return f"{text}."
 

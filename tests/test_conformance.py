@@ -1,0 +1,425 @@
+"""Every environment keeps the protocols of PettingZoo, Gymnasium and stable-baselines3, and this house's own rules.
+
+A new environment joins by one line in ROWS.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium.utils.env_checker
+import numpy as np
+import pytest
+import torch
+from conformance import (
+    Row,
+    Turn,
+    after_global_draws,
+    assert_same,
+    in_space,
+    play,
+    scribble,
+)
+from pettingzoo.test import (
+    api_test,
+    max_cycles_test,
+    parallel_api_test,
+    parallel_seed_test,
+    render_test,
+    seed_test,
+    state_test,
+)
+from pettingzoo.test.state_test import test_state as check_state
+from pettingzoo.test.state_test import test_state_space as check_state_space
+from toy_games import IN_TURN, TWICE, Toy
+
+from advgames.envs import Faces, poisoning_v0
+from advgames.errors import PhaseError, UnsupportedFormError
+
+toy_v0 = Faces("toy_v0", Toy)
+SMALL_DIGITS = {"train_size": 60, "validation_size": 20, "test_size": 20, "batch_size": 4}
+
+ROWS = [
+    Row("poisoning-linear-regression", poisoning_v0, {"task": "linear-regression", "iterations": 3}),
+    Row("poisoning-digits", poisoning_v0, {"task": "digits", "iterations": 3, **SMALL_DIGITS}),
+    Row("poisoning-linf", poisoning_v0, {"task": "digits", "norm": "linf", "epochs": 1, **SMALL_DIGITS}),
+    Row("toy-at-once", toy_v0),
+    Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
+    Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),
+]
+AT_ONCE = [row for row in ROWS if row.env().unwrapped.game.simultaneous]
+ROLES = [(row, role) for row in ROWS for role in row.env().possible_agents]
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+rows_at_once = pytest.mark.parametrize("row", AT_ONCE, ids=lambda row: row.name)
+every_role = pytest.mark.parametrize(("row", "role"), ROLES, ids=lambda part: getattr(part, "name", part))
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # the checkers' advice on Dict observations
+]
+
+
+# What the ecosystem checks.
+
+
+@every_row
+def test_pettingzoo_api(row: Row) -> None:
+    api_test(row.env(), num_cycles=20)
+    api_test(row.env(max_cycles=2), num_cycles=20)
+
+
+@every_row
+def test_pettingzoo_seeds(row: Row) -> None:
+    seed_test(row.env, num_cycles=20)
+
+
+@every_row
+def test_pettingzoo_rendering(row: Row, capfd: pytest.CaptureFixture[str]) -> None:
+    assert row.env().metadata["render_modes"] == ["human", "rgb_array"]
+    render_test(row.env)
+
+
+@every_row
+def test_pettingzoo_state(row: Row) -> None:
+    check_state_space(row.env())
+    check_state(row.env(), 20)
+
+
+@rows_at_once
+def test_pettingzoo_parallel(row: Row) -> None:
+    parallel_api_test(row.parallel_env(), num_cycles=20)
+    parallel_api_test(row.parallel_env(), num_cycles=1)
+    parallel_seed_test(row.parallel_env, num_cycles=20)
+    state_test(row.env(), row.parallel_env())
+
+
+def test_pettingzoo_max_cycles() -> None:
+    max_cycles_test(Faces("toy_v0", Toy))
+
+
+@every_role
+def test_gymnasium_checker(row: Row, role: str) -> None:
+    gymnasium.utils.env_checker.check_env(row.gym_env(role))
+    gymnasium.utils.env_checker.check_env(row.gym_env(role, project_actions=False))
+
+
+@every_role
+def test_stable_baselines3_checker(row: Row, role: str) -> None:
+    check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env
+    check_env(row.gym_env(role))
+    check_env(row.gym_env(role, project_actions=False))
+
+
+# What this house checks beyond that.
+
+
+@every_row
+def test_facts_of_the_game_hold(row: Row) -> None:
+    """Agents move in the order of the phases, for as many rounds as the game declares, and then end."""
+    env = row.env()
+    record = play(env, seed=1)
+    game, agent = env.unwrapped.game, env.unwrapped.match.names.agent
+    turns = [agent(player) for phase in game.phases for player in game.players if player in phase]
+    in_phase_order = [agent(player) for phase in game.phases for player in phase]
+    alive = [turn for turn in record if not turn.terminated]
+    assert sorted(turns) == sorted(in_phase_order)
+    assert [turn.agent for turn in alive] == in_phase_order * game.horizon
+    assert [turn.agent for turn in record[len(alive) :]] == env.possible_agents
+    assert env.agents == []
+    assert not any(turn.truncated for turn in record)
+    assert game.hidden and game.name
+
+
+@every_row
+def test_episodes_are_deterministic_to_their_end(row: Row) -> None:
+    assert_same(play(row.env(), seed=7), play(row.env(), seed=7))
+
+
+@every_row
+def test_another_seed_is_another_episode(row: Row) -> None:
+    with pytest.raises(AssertionError):
+        assert_same(play(row.env(), seed=7), play(row.env(), seed=8))
+
+
+@every_row
+def test_reseeding_the_same_object_repeats_the_episode(row: Row) -> None:
+    env = row.env()
+    first = play(env, seed=7)
+    play(env, seed=None)
+    play(env, seed=3, turns=1)
+    assert_same(play(env, seed=7), first)
+
+
+@every_row
+def test_unseeded_episodes_follow_from_the_last_seed(row: Row) -> None:
+    one, two = row.env(), row.env()
+    play(two, seed=None)
+    episodes = [play(one, seed=5), play(one, seed=None), play(one, seed=None)]
+    assert_same([play(two, seed=5), play(two, seed=None), play(two, seed=None)], episodes)
+    seeds = []
+    for given in (5, None, None):
+        one.reset(seed=given)
+        seeds.append(int(one.unwrapped.game_state.seeds[0]))
+    assert seeds[0] == 5 and len(set(seeds)) == 3
+
+
+@every_row
+def test_never_seeded_environments_differ(row: Row) -> None:
+    seeds = set()
+    for _ in range(2):
+        env = row.env()
+        env.reset()
+        seeds.add(int(env.unwrapped.game_state.seeds[0]))
+    assert len(seeds) == 2
+
+
+@every_row
+def test_no_global_random_generator_is_touched(row: Row) -> None:
+    before = after_global_draws()
+    play(row.env(), seed=0)
+    play(row.env(), seed=None)
+    env = row.gym_env(row.env().possible_agents[0])
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    row.vector_env(2).reset()
+    assert after_global_draws() == before
+
+
+@every_row
+def test_global_random_generators_change_nothing(row: Row) -> None:
+    first = play(row.env(), seed=0)
+    torch.manual_seed(123)
+    np.random.seed(123)  # noqa: NPY002
+    assert_same(play(row.env(), seed=0), first)
+
+
+@every_row
+def test_observations_lie_in_their_spaces(row: Row) -> None:
+    env = row.env()
+    for turn in play(env, seed=2):
+        assert in_space(env.observation_space(turn.agent), turn.observation)
+        assert type(turn.reward) is float and type(turn.terminated) is bool and type(turn.truncated) is bool
+        assert turn.action is None or env.action_space(turn.agent).contains(turn.action)
+
+
+@every_row
+def test_scribbling_on_arrays_changes_nothing(row: Row) -> None:
+    """Neither observations nor submitted actions share memory with the game."""
+    assert_same(play(row.env(), seed=4, spoil=scribble), play(row.env(), seed=4))
+
+
+@every_row
+def test_observing_twice_gives_two_arrays(row: Row) -> None:
+    env = row.env()
+    env.reset(seed=0)
+    for agent in env.agents:
+        first = env.observe(agent)
+        scribble(first)
+        second = env.observe(agent)
+        assert not any(np.shares_memory(first[n], second[n]) for n in first if isinstance(first[n], np.ndarray))
+    assert not np.shares_memory(env.state(), env.state())
+
+
+@every_row
+def test_rewards_sum_to_zero_where_the_game_says_so(row: Row) -> None:
+    paid = []
+
+    def watch(env: Any) -> None:
+        assert not env.unwrapped.game.zero_sum or sum(env.rewards.values()) == pytest.approx(0.0, abs=1e-6)
+        paid.extend(map(abs, env.rewards.values()))
+
+    play(row.env(), seed=6, watch=watch)
+    assert sum(paid) > 0.0
+
+
+@every_row
+def test_last_gives_every_reward_exactly_once(row: Row) -> None:
+    given = dict.fromkeys(row.env().possible_agents, 0.0)
+
+    def watch(env: Any) -> None:
+        for agent, reward in env.rewards.items():
+            given[agent] += reward
+
+    record = play(row.env(), seed=6, watch=watch)
+    received = {agent: sum(turn.reward for turn in record if turn.agent == agent) for agent in given}
+    assert received == pytest.approx(given)
+    assert any(given.values())
+
+
+@every_row
+def test_max_cycles_truncates_after_that_many_rounds(row: Row) -> None:
+    env = row.env(max_cycles=2)
+    record = play(env, seed=0)
+    per_round = sum(map(len, env.unwrapped.game.phases))
+    assert [turn.truncated for turn in record] == [False] * 2 * per_round + [True] * len(env.possible_agents)
+    assert not any(turn.terminated for turn in record)
+
+
+@every_row
+def test_the_horizon_terminates_even_where_max_cycles_would_truncate(row: Row) -> None:
+    horizon = row.env().unwrapped.game.horizon
+    for max_cycles in (horizon, horizon + 5):
+        record = play(row.env(max_cycles=max_cycles), seed=0)
+        assert record[-1].terminated and not any(turn.truncated for turn in record)
+
+
+@every_row
+def test_only_the_final_info_carries_measures(row: Row) -> None:
+    env = row.env()
+    env.reset(seed=0)
+    for agent in env.agent_iter():
+        *_, terminated, truncated, info = env.last(observe=False)
+        assert info == ({"measures": env.unwrapped.measures()} if terminated else {})
+        assert all(type(value) is float for value in info.get("measures", {}).values())
+        env.step(None if terminated or truncated else env.action_space(agent).sample())
+
+
+@rows_at_once
+def test_aec_and_parallel_agree(row: Row) -> None:
+    record = play(row.env(), seed=3)
+    parallel = row.parallel_env()
+    observations, _ = parallel.reset(seed=3)
+    turns = iter(record)
+    while parallel.agents:
+        group = [next(turns) for _ in parallel.agents]
+        assert_same({turn.agent: turn.observation for turn in group}, {t.agent: observations[t.agent] for t in group})
+        observations, rewards, terminations, truncations, infos = parallel.step({t.agent: t.action for t in group})
+        assert all(type(value) is float for value in rewards.values())
+        received = {turn.agent: turn for turn in _next_of_each(record, group)}
+        for agent, turn in received.items():
+            assert (turn.terminated, turn.truncated) == (terminations[agent], truncations[agent])
+            assert turn.reward == pytest.approx(rewards[agent])
+    assert infos[parallel.possible_agents[0]]["measures"]
+    with pytest.raises(PhaseError):
+        parallel.step({})
+
+
+def _next_of_each(record: list[Turn], group: list[Turn]) -> list[Turn]:
+    """The turns that come after a group: when its agents hear what came of it."""
+    place = next(i for i, turn in enumerate(record) if turn is group[-1])
+    return record[place + 1 : place + 1 + len(group)]
+
+
+@every_row
+def test_games_in_turn_have_no_parallel_form(row: Row) -> None:
+    if row in AT_ONCE:
+        assert row.parallel_env().possible_agents == row.env().possible_agents
+        return
+    with pytest.raises(UnsupportedFormError, match=r"has no parallel form.*use \w+_v0\.env\(\)"):
+        row.parallel_env()
+
+
+@every_row
+def test_row_i_of_a_vector_env_is_the_single_env_of_its_seed(row: Row) -> None:
+    """For two episodes: the second, begun by the auto-reset, has derived seeds in both faces."""
+    singles = [row.env() for _ in range(3)]
+    vector = row.vector_env(3)
+    played = [[*play(env, 40 + i, 9 * i), *play(env, None, 9 * i + 1)] for i, env in enumerate(singles)]
+    alive = [[turn for turn in turns if turn.action is not None] for turns in played]
+    observations = vector.reset(seed=40)
+    place, episodes, earned = 0, 0, {agent: torch.zeros(3) for agent in vector.possible_agents}
+    while episodes < 2:
+        movers = vector.movers
+        assert list(observations) == movers
+        actions = {}
+        for offset, agent in enumerate(movers):
+            turns = [turns[place + offset] for turns in alive]
+            assert [turn.agent for turn in turns] == [agent] * 3
+            for i, turn in enumerate(turns):
+                assert_same(turn.observation, _row(observations[agent], i), 1e-4)
+            actions[agent] = torch.as_tensor(np.stack([turn.action for turn in turns]))
+        place += len(movers)
+        observations, rewards, terminated, truncated, info = vector.step(actions)
+        for agent, reward in rewards.items():
+            earned[agent] += reward
+        if info:
+            assert terminated.all() and not truncated.any()
+            assert vector.game.over(info["final_state"])
+            for i, turns in enumerate(played):
+                final = [turn for turn in turns if turn.action is None][2 * episodes : 2 * episodes + 2]
+                for turn in final:
+                    assert_same(turn.observation, _row(info["final_observations"][turn.agent], i), 1e-4)
+            episodes += 1
+    for i, turns in enumerate(played):
+        for agent in vector.possible_agents:
+            total = sum(turn.reward for turn in turns if turn.agent == agent)
+            assert float(earned[agent][i]) == pytest.approx(total, rel=1e-4, abs=1e-5)
+
+
+def _row(observation: dict[str, torch.Tensor], i: int) -> dict[str, Any]:
+    arrays = {name: tensor[i].numpy() for name, tensor in observation.items()}
+    return {name: int(a) if a.shape == () else a for name, a in arrays.items()}
+
+
+@every_row
+def test_scribbling_on_tensors_of_a_vector_env_changes_nothing(row: Row) -> None:
+    def run(spoil: bool) -> list[Any]:
+        env = row.vector_env(2)
+        observations, found = env.reset(seed=1), []
+        for agent in env.possible_agents:
+            env.action_spaces[agent].seed(1)
+        for _ in range(6):
+            found.append({a: {n: t.numpy().copy() for n, t in o.items()} for a, o in observations.items()})
+            actions = {
+                agent: torch.as_tensor(np.stack([env.action_spaces[agent].sample() for _ in range(2)]))
+                for agent in env.movers
+            }
+            if spoil:
+                scribble(observations)
+            observations, rewards, *_ = env.step(actions)
+            found.append({agent: reward.numpy().copy() for agent, reward in rewards.items()})
+            if spoil:
+                scribble(actions)
+        return found
+
+    assert_same(run(spoil=True), run(spoil=False))
+
+
+@every_role
+def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
+    aec, learner = row.env(), row.gym_env(role, project_actions=False)
+    others = learner.opponents
+    own = learner.action_space
+    own.seed(11)
+    observation, info = learner.reset(seed=2)
+    assert info == {}
+    aec.reset(seed=2)
+    earned = 0.0
+    for agent in aec.agent_iter():
+        seen, reward, terminated, truncated, _ = aec.last()
+        if agent == role:
+            assert_same(seen, observation)
+            assert reward == pytest.approx(earned)
+        if terminated or truncated:
+            action = None
+        elif agent == role:
+            action = own.sample()
+            observation, earned, ended, cut, info = learner.step(action)
+        else:
+            action = aec.unwrapped.move(others[agent])
+        aec.step(action)
+    assert ended and not cut and info["measures"] == pytest.approx(aec.unwrapped.measures())
+    with pytest.raises(PhaseError):
+        learner.step(own.sample())
+
+
+def test_every_environment_is_in_the_table() -> None:
+    import advgames.envs
+
+    modules = {name for name in advgames.envs.__all__ if name.rpartition("_v")[2].isdigit()}
+    assert {row.module.__name__.rpartition(".")[2] for row in ROWS if hasattr(row.module, "__name__")} == modules
+
+
+def test_the_checkers_warn_only_of_dict_observations_and_the_unbounded_loss() -> None:
+    row = ROWS[1]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        api_test(row.env(), num_cycles=5)
+        gymnasium.utils.env_checker.check_env(row.gym_env("attacker"), skip_render_check=True)
+    said = {str(warning.message) for warning in caught}
+    known = (
+        "Observation is not a NumPy array",
+        "Observation space for each agent probably should be",
+        "A Box observation space maximum value is infinity",
+    )
+    assert [text for text in said if not any(part in text for part in known)] == []

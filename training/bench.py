@@ -1,0 +1,215 @@
+"""Speed as ratios within one run: what the suite adds to the bare work it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advgames import rng
+from advgames.agents import LevelK, Null
+from advgames.errors import UnknownNameError
+from advgames.games import PoisoningGame, PoisoningState
+from advgames.tasks import Split, Task
+from advgames.victims import Batching, Victim, mlp, mnist_cnn
+
+__all__ = ["BENCHMARKS", "Row", "run"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        name: what is compared with what.
+        ratio: time of the first over time of the second (or the second over the first where more is better).
+        floor: the bound the ratio must keep, and `better` on which side: ``"at most"`` or ``"at least"``.
+        seconds: time of the suite's side, the median of the repetitions.
+    """
+
+    name: str
+    ratio: float
+    floor: float
+    better: str
+    seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the bound is kept."""
+        return self.ratio <= self.floor if self.better == "at most" else self.ratio >= self.floor
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able dict."""
+        return asdict(self) | {"kept": self.kept}
+
+
+def run(name: str = "poisoning", device: str = "cpu") -> Iterator[Row]:
+    """Rows of a benchmark as they are measured, on one thread.
+
+    Raises:
+        UnknownNameError: no such benchmark.
+    """
+    if name not in BENCHMARKS:
+        raise UnknownNameError("benchmark", name, BENCHMARKS)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield from BENCHMARKS[name](torch.device(device))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _poisoning(device: torch.device) -> Iterator[Row]:
+    yield from _step_against_bare(device)
+    yield from _level_1_against_step(device)
+    yield from _batch_against_one_by_one(device)
+    yield from _auto_against_both(device)
+
+
+def _step_against_bare(device: torch.device) -> Iterator[Row]:
+    """A round with null players against the same training step and validation pass written bare."""
+    game = _mnist_like(device)
+    state = game.reset([0])
+    agent = Null()
+    module = mnist_cnn().to(device)
+    module.load_state_dict({n: p[0] for n, p in state.params.items()})
+    optimizer = torch.optim.Adam(module.parameters(), lr=8e-4)
+    points = game.task.validation
+    held = {"state": state}
+
+    def ours() -> None:
+        current = held["state"]
+        for player in game.players:
+            action = agent.act(game.observe(current, player), game.access(current, player))
+            current, _, _ = game.step(current, {player: action})
+        held["state"] = replace(current, round=1) if game.over(current) else current
+
+    def bare() -> None:
+        ids = torch.randint(len(game.task.train), (500,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(game.task.train.inputs[ids]), game.task.train.labels[ids]).backward()
+        optimizer.step()
+        with torch.no_grad():
+            sum(
+                nn.functional.cross_entropy(module(points.inputs[c : c + 256]), points.labels[c : c + 256], reduction="sum")
+                for c in range(0, len(points), 256)
+            )
+
+    ours_s, bare_s = _medians(device, ours, bare)
+    yield Row("round with null players / bare training step and validation pass", ours_s / bare_s, 1.10, "at most", ours_s)
+
+
+def _level_1_against_step(device: torch.device) -> Iterator[Row]:
+    """One level-1 direction, the validation gradient given, against one plain training step on the same minibatch."""
+    game = _mnist_like(device)
+    state = game.reset([0])
+    access, observation = game.access(state, "attacker"), game.observe(state, "attacker")
+    _ = access.validation.gradient
+    agent = LevelK(1)
+
+    def direction() -> None:
+        agent.act(observation, access)
+
+    def step() -> None:
+        game.optimizer.update(state.params, access.batch_gradient(state.inputs), state.buffers)
+
+    ours_s, step_s = _medians(device, direction, step)
+    yield Row("level-1 direction / plain training step", ours_s / step_s, 2.3, "at most", ours_s)
+
+
+def _batch_against_one_by_one(device: torch.device) -> Iterator[Row]:
+    """32 matches of an MLP victim as one batch against one after the other, level 1 against level 1."""
+    game = _small(device, "auto", lambda: mlp(64), batch_size=20)
+    together, apart = _match_times(game, 32, device)
+    yield Row("32 MLP matches one by one / as one batch", apart / together, 2.5, "at least", together)
+
+
+def _auto_against_both(device: torch.device) -> Iterator[Row]:
+    """What ``batching="auto"`` chooses against the better of fused and looped, MLP and CNN victims."""
+    for name, module in (("MLP", lambda: mlp(64)), ("MNIST CNN", mnist_cnn)):
+        shape = (1, 8, 8) if name == "MLP" else (1, 28, 28)
+        modes: tuple[Batching, ...] = ("auto", "vmap", "loop")
+        rounds = [_one_round(_small(device, mode, module, 20, shape), 8) for mode in modes]
+        auto, fused, looped = _medians(device, *rounds)
+        yield Row(f"auto / better of fused and looped, 8 {name} matches", auto / min(fused, looped), 1.10, "at most", auto)
+
+
+BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {"poisoning": _poisoning}
+
+
+def _medians(device: torch.device, *works: Callable[[], None], repetitions: int = 15) -> list[float]:
+    """Median seconds of each work; the works take turns, so that a busy machine disturbs all alike."""
+    times: list[list[float]] = [[] for _ in works]
+    for repetition in range(repetitions + 2):
+        for work, found in zip(works, times, strict=True):
+            start = _now(device)
+            work()
+            if repetition >= 2:  # the first two warm up
+                found.append(_now(device) - start)
+    return [sorted(found)[len(found) // 2] for found in times]
+
+
+def _match_times(game: PoisoningGame, matches: int, device: torch.device) -> tuple[float, float]:
+    """Median seconds of a round of all matches, as one batch and one after the other."""
+    one = [_one_round(game, 1, seed) for seed in range(matches)]
+
+    def apart() -> None:
+        for play in one:
+            play()
+
+    together_s, apart_s = _medians(device, _one_round(game, matches), apart)
+    return together_s, apart_s
+
+
+def _one_round(game: PoisoningGame, matches: int, first_seed: int = 0) -> Callable[[], None]:
+    """A round of level 1 against level 1, repeated from the same state."""
+    state = game.reset(range(first_seed, first_seed + matches))
+    agent = LevelK(1)
+
+    def play() -> None:
+        current: PoisoningState = replace(state, validation=None)
+        for player in game.players:
+            action = agent.act(game.observe(current, player), game.access(current, player))
+            current, _, _ = game.step(current, {player: action})
+
+    return play
+
+
+def _mnist_like(device: torch.device) -> PoisoningGame:
+    """The paper's MNIST CNN and minibatch on random images, 1,000 of them for validation."""
+    task = _random_task("mnist-like", (1, 28, 28), mnist_cnn, train=2000, validation=1000)
+    return PoisoningGame(task, device=device, batch_size=500, iterations=10_000, optimizer="adam", learning_rate=8e-4)
+
+
+def _small(
+    device: torch.device,
+    batching: Batching,
+    module: Callable[[], nn.Module],
+    batch_size: int,
+    shape: tuple[int, ...] = (1, 8, 8),
+) -> PoisoningGame:
+    task = _random_task("small", shape, module, train=200, validation=100)
+    return PoisoningGame(
+        task, device=device, batch_size=batch_size, iterations=100, optimizer="adam", learning_rate=1e-3, batching=batching
+    )
+
+
+def _random_task(name: str, shape: tuple[int, ...], module: Callable[[], nn.Module], train: int, validation: int) -> Task:
+    def split(stream: str, count: int) -> Split:
+        key = rng.seed_tensor([0])
+        inputs: Tensor = rng.uniform(key, stream, 0, (count, *shape))[0]
+        return Split(inputs, rng.bits(key, stream, 1, (count,))[0] % 10)
+
+    splits = {"train": split("train", train), "validation": split("validation", validation), "test": split("test", 10)}
+    defaults = {"epsilon": 1.0}
+    return Task(name, **splits, make_victim=lambda: Victim(module()), num_classes=10, defaults=defaults)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
