@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,7 +99,11 @@ def mixed_derivative(
     parts = []
     for c in chunks(chunk_size, inputs.shape[1]):
         x = inputs[:, c].detach().requires_grad_()
-        _, slope = jvp(lambda p, x=x, c=c: victim.losses(p, x, labels[:, c]).sum(), (params,), (direction,))
+
+        def total(p: Params, x: Tensor = x, y: Tensor = labels[:, c]) -> Tensor:
+            return victim.losses(p, x, y).sum()
+
+        _, slope = _along(total, params, direction)
         parts.append(torch.autograd.grad(slope, x)[0])
     return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
@@ -139,7 +144,11 @@ def gauss_newton_vector_product(
     vector = {name: vector[name].detach() for name in leaves}
     total = None
     for c in chunks(chunk_size, inputs.shape[1]):
-        outputs, tangent = jvp(lambda p, c=c: victim(p, inputs[:, c]), (leaves,), (vector,))
+
+        def outputs_of(p: Params, x: Tensor = inputs[:, c]) -> Tensor:
+            return victim(p, x)
+
+        outputs, tangent = _along(outputs_of, leaves, vector)
         head = outputs.detach().requires_grad_()
         slope = torch.autograd.grad(victim.loss(head, labels[:, c]).sum(), head, create_graph=True)[0]
         bent = torch.autograd.grad(slope, head, tangent.detach())[0]
@@ -188,9 +197,9 @@ def conjugate_gradient(
         curvature = dot(d, a)
         bad = running & (curvature <= 0)
         if step == 0:
-            x = {n: torch.where(_per_match(bad, v), right_side[n], v) for n, v in x.items()}
+            x = add(x, right_side, bad.to(start.dtype))  # x is still zero
         negative, running = negative | bad, running & ~bad
-        alpha = torch.where(running, rr / torch.where(curvature > 0, curvature, 1.0), 0.0)
+        alpha = torch.where(running, rr / curvature.where(curvature > 0, torch.ones_like(curvature)), torch.zeros_like(rr))
         x, r = add(x, d, alpha), add(r, a, -alpha)
         count = count + running.to(count.dtype)
         new = dot(r, r)
@@ -199,6 +208,12 @@ def conjugate_gradient(
         running = running & (rr > tolerance**2 * start)
     relative = (rr / torch.where(start > 0, start, 1.0)).sqrt()
     return ConjugateGradientResult(x, relative, count, negative)
+
+
+def _along(function: Callable[[Params], Tensor], params: Params, direction: Params) -> tuple[Tensor, Tensor]:
+    """The value of a function of the parameters, and its derivative along a direction (forward mode)."""
+    outcome: Any = jvp(function, (params,), (direction,))
+    return outcome[0], outcome[1]
 
 
 def _per_match(factor: float | Tensor, like: Tensor) -> float | Tensor:

@@ -38,9 +38,7 @@ class SGD:
         """The parameters and buffers after one step."""
         if self.momentum == 0.0:
             return {name: p - self.learning_rate * gradients[name] for name, p in params.items()}, {}
-        moved = {
-            f"momentum.{name}": self.momentum * buffers[f"momentum.{name}"] + gradients[name] for name in params
-        }
+        moved = {f"momentum.{name}": self.momentum * buffers[f"momentum.{name}"] + gradients[name] for name in params}
         return {name: p - self.learning_rate * moved[f"momentum.{name}"] for name, p in params.items()}, moved
 
 

@@ -153,8 +153,8 @@ class Results:
         from advgames.equilibrium import EmpiricalGame
 
         first, second = self.spec.players
-        samples: dict[tuple[str, str], dict[int, float]] = {}
-        others: dict[tuple[str, str], dict[int, float]] = {}
+        samples: dict[tuple[str, str], dict[int | str, float]] = {}
+        others: dict[tuple[str, str], dict[int | str, float]] = {}
         for record in self.records():
             cell = (record.players[first], record.players[second])
             samples.setdefault(cell, {})[record.seed] = record.payoffs[first]

@@ -48,7 +48,8 @@ class Threat:
     def norms(self, delta: Tensor) -> Tensor:
         """The norm of each perturbation, (G, B)."""
         order = 2 if self.norm == "l2" else float("inf")
-        return torch.linalg.vector_norm(delta.flatten(2), ord=order, dim=2)
+        found: Tensor = torch.linalg.vector_norm(delta.flatten(2), ord=order, dim=2)
+        return found
 
     def unit(self, direction: Tensor) -> Tensor:
         """The steepest perturbation of norm 1 along `direction` (the paper's e(.)); a zero direction stays zero."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from advgames.access import Access, require
+from advgames.errors import SettingError
 
 __all__ = ["Agent"]
 
@@ -43,6 +44,8 @@ class Agent(ABC):
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave, after :meth:`reset`."""
+        if memory:
+            raise SettingError(f"{self!r} keeps no memory, but was given {', '.join(memory)}")
 
     def _settings(self) -> dict[str, Any]:
         """Constructor arguments shown by repr."""

@@ -53,7 +53,9 @@ class Momentum(Agent):
         ids: Tensor = access.sample_ids  # type: ignore[attr-defined]
         if self._history is None:
             samples: int = access.num_samples  # type: ignore[attr-defined]
-            self._history = torch.zeros((len(inputs), samples, *inputs.shape[2:]), dtype=inputs.dtype, device=inputs.device)
+            self._history = torch.zeros(
+                (len(inputs), samples, *inputs.shape[2:]), dtype=inputs.dtype, device=inputs.device
+            )
         match = torch.arange(len(inputs), device=inputs.device)[:, None]
         mixed = self.beta * self._history[match, ids] + (1 - self.beta) * self.agent.act(observation, access)
         played = access.threat.project(mixed)

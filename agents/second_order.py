@@ -64,9 +64,7 @@ class _InverseCurvature(Agent):
         direction = access.mixed_derivative(inputs, self._direction(inputs, solve, access))
         return access.threat.unit(-access.sign * direction)
 
-    def _direction(
-        self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess
-    ) -> dict[str, Tensor]:
+    def _direction(self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
@@ -87,9 +85,7 @@ class OptimalContraction(_InverseCurvature):
         max_iterations: of conjugate gradients.
     """
 
-    def _direction(
-        self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess
-    ) -> dict[str, Tensor]:
+    def _direction(self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess) -> dict[str, Tensor]:
         return add(solve.solution, access.batch_gradient(inputs), -access.optimizer.learning_rate)
 
 
@@ -99,7 +95,5 @@ class InfluenceFunction(_InverseCurvature):
     Args: as :class:`OptimalContraction`.
     """
 
-    def _direction(
-        self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess
-    ) -> dict[str, Tensor]:
+    def _direction(self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess) -> dict[str, Tensor]:
         return solve.solution

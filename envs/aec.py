@@ -32,10 +32,11 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         render_mode: None, ``"rgb_array"`` or ``"human"``.
     """
 
+    _skip_agent_selection: Any
+
     def __init__(
         self, name: str, game: Game[Any], *, max_cycles: int | None = None, render_mode: str | None = None
     ) -> None:
-        super().__init__()
         self.match = Match(game, max_cycles, render_mode)
         self.metadata = {
             "name": name,

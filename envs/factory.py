@@ -34,9 +34,7 @@ class Faces:
         self.name = name
         self._game = game
 
-    def raw_env(
-        self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any
-    ) -> GameAECEnv:
+    def raw_env(self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any) -> GameAECEnv:
         """The AEC environment without wrappers.
 
         Args:
@@ -123,9 +121,10 @@ def register(id: str, module: str, *, parallel: bool, **learner: Any) -> None:
         parallel: whether the game has a parallel form.
         learner: default arguments of Gymnasium's environment.
     """
-    for kind, entry in (("aec", "env"), ("parallel", "parallel_env")):
-        known = getattr(pettingzoo, f"{kind}_registry", None)
-        if known is not None and id not in known and (parallel or kind == "aec"):
-            pettingzoo.register(kind, id, f"{module}:{entry}")
+    if hasattr(pettingzoo, "register"):
+        if id not in pettingzoo.aec_registry:
+            pettingzoo.register("aec", id, f"{module}:env")
+        if parallel and id not in pettingzoo.parallel_registry:
+            pettingzoo.register("parallel", id, f"{module}:parallel_env")
     if id not in gymnasium.registry:
         gymnasium.register(id, entry_point=f"{module}:gym_env", kwargs=learner)

@@ -37,9 +37,7 @@ class Match:
         terminated, truncated: whether and how the match has ended.
     """
 
-    def __init__(
-        self, game: Game[Any], max_cycles: int | None = None, render_mode: str | None = None
-    ) -> None:
+    def __init__(self, game: Game[Any], max_cycles: int | None = None, render_mode: str | None = None) -> None:
         self.game = game
         self.max_cycles = max_cycles
         self.names = Names(game.players)
@@ -95,9 +93,10 @@ class Match:
 
     def observe(self, agent: str) -> dict[str, Any]:
         """What an agent sees, arrays of its own."""
-        space = self.observation_spaces[agent]
+        player = self.names.player(agent)
+        space = self.observation_spaces[self.names.agent(player)]
         assert isinstance(space, spaces.Dict)
-        seen = self.game.observe(self.state, self.names.player(agent))
+        seen = self.game.observe(self.state, player)
         return {name: as_array(space[name], tensor[0]) for name, tensor in seen.items()}
 
     def legal(self, agent: str, action: Any, space: spaces.Space[Any] | None = None) -> Tensor:

@@ -81,9 +81,7 @@ class GameParallelEnv(ParallelEnv[str, Any, Any]):
 
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[
-        dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play one phase: observations, rewards, terminations, truncations and infos of all agents.
 
         Raises:
@@ -93,10 +91,7 @@ class GameParallelEnv(ParallelEnv[str, Any, Any]):
         if not self.agents:
             raise PhaseError(f"{self.game.name}: the match has ended; reset the environment")
         players = self.match.names.by_player(actions)
-        legal = {
-            agent: self.match.legal(agent, action)
-            for agent, action in self.match.names.by_agent(players).items()
-        }
+        legal = {agent: self.match.legal(agent, action) for agent, action in self.match.names.by_agent(players).items()}
         rewards = self.match.step(legal)
         agents, match = self.agents, self.match
         info = match.final_info()

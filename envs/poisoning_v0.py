@@ -24,15 +24,15 @@ An attacker perturbs every minibatch on which a model trains; a defender repairs
 ### Action space
 
 A `Ball`: an array of the minibatch's shape in which every input's perturbation has norm at most 1 (`norm="l2"` or
-`"linf"`), in units of the radius. `action_space(agent).sample()` lies in it; zeros are always legal. Nothing is clipped:
-an array of another shape or dtype, with NaN, or beyond norm 1 raises `ActionShapeError`, `ActionDtypeError`,
+`"linf"`), in units of the radius. `action_space(agent).sample()` lies in it; zeros are always legal. Nothing is
+clipped: an array of another shape or dtype, with NaN, or beyond norm 1 raises `ActionShapeError`, `ActionDtypeError`,
 `NonFiniteActionError` or `RadiusExceededError`, and the environment stays as it was, the same agent to move.
 
 ### Observation space
 
 | Key | Space | Meaning |
 |---|---|---|
-| `inputs` | `Box (batch_size, *input_shape)` | the attacker's: `x`; the defender's: `x'`, and zeros while there is none |
+| `inputs` | `Box (batch_size, *input_shape)` | the attacker's: `x`; the defender's: `x'`, zeros before there is one |
 | `labels` | `MultiDiscrete (batch_size,)`, or `Box` for regression | of the minibatch |
 | `progress` | `Box (1,)` | rounds played, over the horizon |
 | `validation_loss` | `Box (1,)` | mean loss of the present model on the validation set |
@@ -44,7 +44,8 @@ gradients, the validation set) is `env.unwrapped.access(agent)`. Test accuracy i
 ### Rewards
 
 After the defender's move `attacker_0` receives U_t, the increase of the mean validation loss by this round's update,
-and `defender_0` receives -U_t. Over an episode the attacker's rewards sum to the final validation loss minus the initial.
+and `defender_0` receives -U_t. Over an episode the attacker's rewards sum to the final validation loss minus the
+initial one.
 
 ### Arguments
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class EpisodeSeeds:
         drawn = rng.bits(self._given, "episode", self._episode, (1,))[:, 0] & _LOW_63_BITS
         return [int(s) for s in drawn.tolist()]
 
-    def _per_row(self, seed: int | Sequence[int]) -> list[int]:
+    def _per_row(self, seed: Any) -> list[int]:
         if isinstance(seed, Sequence | np.ndarray):
             seeds = [int(s) if isinstance(s, np.integer) else s for s in seed]
             if len(seeds) != self.rows:

@@ -113,7 +113,7 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         """What a report wants to know now, such as the test accuracy; never part of an observation."""
         return self.match.measures()
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
         return self.match.render()
 

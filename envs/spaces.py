@@ -61,7 +61,8 @@ class Ball(spaces.Box):
         direction = self.np_random.standard_normal((self.shape[0], int(np.prod(self.shape[1:]))))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         radius = self.np_random.uniform(size=(self.shape[0], 1)) ** (1.0 / direction.shape[1])
-        return (radius * direction).reshape(self.shape).astype(self.dtype)
+        found: Array = (radius * direction).reshape(self.shape).astype(self.dtype)
+        return found
 
     def contains(self, x: Any) -> bool:
         """Whether `x` has the shape, a dtype that casts safely, and finite norms of at most 1."""
@@ -113,7 +114,7 @@ def check_action(space: spaces.Space[Any], action: Any, agent: str) -> Array:
     if not isinstance(action, np.ndarray | np.generic):
         raise ActionDtypeError(f"{agent}: expected a numpy array, got {type(action).__name__}")
     array = np.asarray(action)
-    if not np.can_cast(array.dtype, space.dtype):
+    if space.dtype is None or not np.can_cast(array.dtype, space.dtype):
         raise ActionDtypeError(f"{agent}: expected dtype {space.dtype}, got {array.dtype}")
     if array.shape != space.shape:
         raise ActionShapeError(f"{agent}: expected shape {space.shape}, got {array.shape}")

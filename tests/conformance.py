@@ -1,4 +1,7 @@
-"""What every environment must do beyond PettingZoo's and Gymnasium's own checks; rows of the conformance table."""
+"""The table of environments that the conformance tests go through, and what these tests share.
+
+A new environment joins by one line in ROWS.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,29 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
+from toy_games import IN_TURN, TWICE, Toy
 
-__all__ = ["Row", "Turn", "after_global_draws", "assert_same", "assert_same_state", "play", "scribble", "state_of"]
+from advgames.envs import Faces, poisoning_v0
+
+__all__ = [
+    "AT_ONCE",
+    "ROWS",
+    "Row",
+    "Turn",
+    "after_global_draws",
+    "assert_same",
+    "assert_same_state",
+    "every_role",
+    "every_row",
+    "in_space",
+    "play",
+    "rows_at_once",
+    "scribble",
+    "state_of",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +65,25 @@ class Row:
     def vector_env(self, num_games: int, **kwargs: Any) -> Any:
         """The batched environment."""
         return self.module.vector_env(num_games, **self.settings, **kwargs)
+
+
+toy_v0 = Faces("toy_v0", Toy)
+SMALL_DIGITS = {"train_size": 60, "validation_size": 20, "test_size": 20, "batch_size": 4}
+
+ROWS = [
+    Row("poisoning-linear-regression", poisoning_v0, {"task": "linear-regression", "iterations": 3}),
+    Row("poisoning-digits", poisoning_v0, {"task": "digits", "iterations": 3, **SMALL_DIGITS}),
+    Row("poisoning-linf", poisoning_v0, {"task": "digits", "norm": "linf", "epochs": 1, **SMALL_DIGITS}),
+    Row("toy-at-once", toy_v0),
+    Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
+    Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),
+]
+AT_ONCE = [row for row in ROWS if row.env().unwrapped.game.simultaneous]
+ROLES = [(row, role) for row in ROWS for role in row.env().possible_agents]
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+rows_at_once = pytest.mark.parametrize("row", AT_ONCE, ids=lambda row: row.name)
+every_role = pytest.mark.parametrize(("row", "role"), ROLES, ids=lambda part: getattr(part, "name", part))
 
 
 class Turn(NamedTuple):
@@ -143,7 +184,7 @@ def assert_same_state(one: dict[str, Any], two: dict[str, Any]) -> None:
 
 def after_global_draws() -> list[Any]:
     """The states of all global random generators, comparable."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    name, keys, *rest = np.random.get_state()
     return [random.getstate(), name, keys.tolist(), rest, torch.get_rng_state().tolist()]
 
 

@@ -26,7 +26,5 @@ def data_root() -> Path:
     named = os.environ.get("ADVGAMES_DATA")
     root = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not root.is_dir():
-        pytest.skip(
-            f"REAL DATA ABSENT: no folder {root}; ADVGAMES_DATA names the one with mnist/, cifar-10-..."
-        )
+        pytest.skip(f"REAL DATA ABSENT: no folder {root}; ADVGAMES_DATA names the one with mnist/, cifar-10-...")
     return root

@@ -1,6 +1,6 @@
 """Every environment keeps the protocols of PettingZoo, Gymnasium and stable-baselines3, and this house's own rules.
 
-A new environment joins by one line in ROWS.
+A new environment joins by one line in conformance.ROWS; test_envs_faces.py holds its faces to one another.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from conformance import (
+    ROWS,
     Row,
-    Turn,
     after_global_draws,
     assert_same,
+    every_role,
+    every_row,
     in_space,
     play,
+    rows_at_once,
     scribble,
 )
 from pettingzoo.test import (
@@ -32,28 +35,10 @@ from pettingzoo.test import (
 )
 from pettingzoo.test.state_test import test_state as check_state
 from pettingzoo.test.state_test import test_state_space as check_state_space
-from toy_games import IN_TURN, TWICE, Toy
+from toy_games import Toy
 
-from advgames.envs import Faces, poisoning_v0
-from advgames.errors import PhaseError, UnsupportedFormError
+from advgames.envs import Faces
 
-toy_v0 = Faces("toy_v0", Toy)
-SMALL_DIGITS = {"train_size": 60, "validation_size": 20, "test_size": 20, "batch_size": 4}
-
-ROWS = [
-    Row("poisoning-linear-regression", poisoning_v0, {"task": "linear-regression", "iterations": 3}),
-    Row("poisoning-digits", poisoning_v0, {"task": "digits", "iterations": 3, **SMALL_DIGITS}),
-    Row("poisoning-linf", poisoning_v0, {"task": "digits", "norm": "linf", "epochs": 1, **SMALL_DIGITS}),
-    Row("toy-at-once", toy_v0),
-    Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
-    Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),
-]
-AT_ONCE = [row for row in ROWS if row.env().unwrapped.game.simultaneous]
-ROLES = [(row, role) for row in ROWS for role in row.env().possible_agents]
-
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-rows_at_once = pytest.mark.parametrize("row", AT_ONCE, ids=lambda row: row.name)
-every_role = pytest.mark.parametrize(("row", "role"), ROLES, ids=lambda part: getattr(part, "name", part))
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # the checkers' advice on Dict observations
 ]
@@ -189,7 +174,7 @@ def test_no_global_random_generator_is_touched(row: Row) -> None:
 def test_global_random_generators_change_nothing(row: Row) -> None:
     first = play(row.env(), seed=0)
     torch.manual_seed(123)
-    np.random.seed(123)  # noqa: NPY002
+    np.random.seed(123)
     assert_same(play(row.env(), seed=0), first)
 
 
@@ -272,135 +257,6 @@ def test_only_the_final_info_carries_measures(row: Row) -> None:
         assert info == ({"measures": env.unwrapped.measures()} if terminated else {})
         assert all(type(value) is float for value in info.get("measures", {}).values())
         env.step(None if terminated or truncated else env.action_space(agent).sample())
-
-
-@rows_at_once
-def test_aec_and_parallel_agree(row: Row) -> None:
-    record = play(row.env(), seed=3)
-    parallel = row.parallel_env()
-    observations, _ = parallel.reset(seed=3)
-    turns = iter(record)
-    while parallel.agents:
-        group = [next(turns) for _ in parallel.agents]
-        assert_same({turn.agent: turn.observation for turn in group}, {t.agent: observations[t.agent] for t in group})
-        observations, rewards, terminations, truncations, infos = parallel.step({t.agent: t.action for t in group})
-        assert all(type(value) is float for value in rewards.values())
-        received = {turn.agent: turn for turn in _next_of_each(record, group)}
-        for agent, turn in received.items():
-            assert (turn.terminated, turn.truncated) == (terminations[agent], truncations[agent])
-            assert turn.reward == pytest.approx(rewards[agent])
-    assert infos[parallel.possible_agents[0]]["measures"]
-    with pytest.raises(PhaseError):
-        parallel.step({})
-
-
-def _next_of_each(record: list[Turn], group: list[Turn]) -> list[Turn]:
-    """The turns that come after a group: when its agents hear what came of it."""
-    place = next(i for i, turn in enumerate(record) if turn is group[-1])
-    return record[place + 1 : place + 1 + len(group)]
-
-
-@every_row
-def test_games_in_turn_have_no_parallel_form(row: Row) -> None:
-    if row in AT_ONCE:
-        assert row.parallel_env().possible_agents == row.env().possible_agents
-        return
-    with pytest.raises(UnsupportedFormError, match=r"has no parallel form.*use \w+_v0\.env\(\)"):
-        row.parallel_env()
-
-
-@every_row
-def test_row_i_of_a_vector_env_is_the_single_env_of_its_seed(row: Row) -> None:
-    """For two episodes: the second, begun by the auto-reset, has derived seeds in both faces."""
-    singles = [row.env() for _ in range(3)]
-    vector = row.vector_env(3)
-    played = [[*play(env, 40 + i, 9 * i), *play(env, None, 9 * i + 1)] for i, env in enumerate(singles)]
-    alive = [[turn for turn in turns if turn.action is not None] for turns in played]
-    observations = vector.reset(seed=40)
-    place, episodes, earned = 0, 0, {agent: torch.zeros(3) for agent in vector.possible_agents}
-    while episodes < 2:
-        movers = vector.movers
-        assert list(observations) == movers
-        actions = {}
-        for offset, agent in enumerate(movers):
-            turns = [turns[place + offset] for turns in alive]
-            assert [turn.agent for turn in turns] == [agent] * 3
-            for i, turn in enumerate(turns):
-                assert_same(turn.observation, _row(observations[agent], i), 1e-4)
-            actions[agent] = torch.as_tensor(np.stack([turn.action for turn in turns]))
-        place += len(movers)
-        observations, rewards, terminated, truncated, info = vector.step(actions)
-        for agent, reward in rewards.items():
-            earned[agent] += reward
-        if info:
-            assert terminated.all() and not truncated.any()
-            assert vector.game.over(info["final_state"])
-            for i, turns in enumerate(played):
-                final = [turn for turn in turns if turn.action is None][2 * episodes : 2 * episodes + 2]
-                for turn in final:
-                    assert_same(turn.observation, _row(info["final_observations"][turn.agent], i), 1e-4)
-            episodes += 1
-    for i, turns in enumerate(played):
-        for agent in vector.possible_agents:
-            total = sum(turn.reward for turn in turns if turn.agent == agent)
-            assert float(earned[agent][i]) == pytest.approx(total, rel=1e-4, abs=1e-5)
-
-
-def _row(observation: dict[str, torch.Tensor], i: int) -> dict[str, Any]:
-    arrays = {name: tensor[i].numpy() for name, tensor in observation.items()}
-    return {name: int(a) if a.shape == () else a for name, a in arrays.items()}
-
-
-@every_row
-def test_scribbling_on_tensors_of_a_vector_env_changes_nothing(row: Row) -> None:
-    def run(spoil: bool) -> list[Any]:
-        env = row.vector_env(2)
-        observations, found = env.reset(seed=1), []
-        for agent in env.possible_agents:
-            env.action_spaces[agent].seed(1)
-        for _ in range(6):
-            found.append({a: {n: t.numpy().copy() for n, t in o.items()} for a, o in observations.items()})
-            actions = {
-                agent: torch.as_tensor(np.stack([env.action_spaces[agent].sample() for _ in range(2)]))
-                for agent in env.movers
-            }
-            if spoil:
-                scribble(observations)
-            observations, rewards, *_ = env.step(actions)
-            found.append({agent: reward.numpy().copy() for agent, reward in rewards.items()})
-            if spoil:
-                scribble(actions)
-        return found
-
-    assert_same(run(spoil=True), run(spoil=False))
-
-
-@every_role
-def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
-    aec, learner = row.env(), row.gym_env(role, project_actions=False)
-    others = learner.opponents
-    own = learner.action_space
-    own.seed(11)
-    observation, info = learner.reset(seed=2)
-    assert info == {}
-    aec.reset(seed=2)
-    earned = 0.0
-    for agent in aec.agent_iter():
-        seen, reward, terminated, truncated, _ = aec.last()
-        if agent == role:
-            assert_same(seen, observation)
-            assert reward == pytest.approx(earned)
-        if terminated or truncated:
-            action = None
-        elif agent == role:
-            action = own.sample()
-            observation, earned, ended, cut, info = learner.step(action)
-        else:
-            action = aec.unwrapped.move(others[agent])
-        aec.step(action)
-    assert ended and not cut and info["measures"] == pytest.approx(aec.unwrapped.measures())
-    with pytest.raises(PhaseError):
-        learner.step(own.sample())
 
 
 def test_every_environment_is_in_the_table() -> None:

@@ -16,7 +16,9 @@ def victim(module: nn.Module, dtype: torch.dtype = torch.float64, batching: str 
     return Victim(module.to(dtype), batching=batching)  # type: ignore[arg-type]
 
 
-def samples(count: int, shape: tuple[int, ...], classes: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def samples(
+    count: int, shape: tuple[int, ...], classes: int, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     inputs = rng.uniform(SEEDS, "x", 0, (count, *shape), dtype)
     labels = rng.bits(SEEDS, "y", 0, (count,)) % classes
     return inputs, labels
@@ -32,7 +34,9 @@ def double_backward(model: Victim, params: dict[str, Tensor], x: Tensor, y: Tens
     for g in range(len(x)):
         leaves = {n: p[g].clone().requires_grad_() for n, p in params.items()}
         point = x[g].clone().requires_grad_()
-        loss = nn.functional.cross_entropy(torch.func.functional_call(model.module, leaves, (point,)), y[g], reduction="sum")
+        loss = nn.functional.cross_entropy(
+            torch.func.functional_call(model.module, leaves, (point,)), y[g], reduction="sum"
+        )
         gradient = torch.autograd.grad(loss, tuple(leaves.values()), create_graph=True)
         inner = sum((a * v[n][g]).sum() for n, a in zip(leaves, gradient, strict=True))
         answers.append(torch.autograd.grad(inner, point)[0])
@@ -42,7 +46,9 @@ def double_backward(model: Victim, params: dict[str, Tensor], x: Tensor, y: Tens
 @pytest.mark.parametrize("chunk_size", [2, 100])
 @pytest.mark.parametrize("batching", ["vmap", "loop"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_mixed_derivative_equals_double_backward_on_a_relu_cnn(dtype: torch.dtype, batching: str, chunk_size: int) -> None:
+def test_the_mixed_derivative_equals_double_backward_on_a_relu_cnn(
+    dtype: torch.dtype, batching: str, chunk_size: int
+) -> None:
     model = victim(digits_cnn(), dtype, batching)
     params, (x, y) = model.init(SEEDS), samples(5, (1, 8, 8), 10, dtype)
     v = direction_like(params)

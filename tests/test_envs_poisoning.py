@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -277,7 +278,7 @@ def test_pictures_show_the_match(settings: dict[str, Any]) -> None:
         env.step(env.unwrapped.move(LevelK(1)))
         frames.append(env.render())
     assert all(f.shape == frames[0].shape and f.dtype == np.uint8 for f in frames)
-    assert all((one != two).any() for one, two in zip(frames, frames[1:], strict=False))
+    assert all((one != two).any() for one, two in itertools.pairwise(frames))
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 

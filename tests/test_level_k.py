@@ -101,7 +101,9 @@ def quadratic_utility(game: PoisoningGame, state: PoisoningState, x: Tensor) -> 
         step = torch.func.grad(loss)(theta, x[g], state.labels[g])
         delta = {n: -game.optimizer.learning_rate * s for n, s in step.items()}
         slope, bend = torch.func.jvp(
-            lambda p, delta=delta: torch.func.jvp(lambda q: loss(q, points.inputs, points.labels), (p,), (delta,))[1], (theta,), (delta,)
+            lambda p, delta=delta: torch.func.jvp(lambda q: loss(q, points.inputs, points.labels), (p,), (delta,))[1],
+            (theta,),
+            (delta,),
         )
         values.append(slope + 0.5 * bend)
     return torch.stack(values)
@@ -222,12 +224,15 @@ def test_m_is_the_change_of_the_validation_loss_after_training_on_a_white_image(
     points = game.task.validation
     rise = [
         nn.functional.cross_entropy(
-            torch.func.functional_call(game.victim.module, {n: p[g] for n, p in moved.items()}, (points.inputs,)), points.labels
+            torch.func.functional_call(game.victim.module, {n: p[g] for n, p in moved.items()}, (points.inputs,)),
+            points.labels,
         ).item()
         - state.validation_loss[g].item()
         for g in range(2)
     ]
-    assert white_image_estimate(game.access(state, "attacker")).tolist() == pytest.approx([8 * abs(r) for r in rise], rel=1e-6)
+    assert white_image_estimate(game.access(state, "attacker")).tolist() == pytest.approx(
+        [8 * abs(r) for r in rise], rel=1e-6
+    )
 
 
 def logistic_game() -> PoisoningGame:

@@ -44,7 +44,9 @@ def test_the_attacker_s_payoffs_add_up_to_the_rise_of_the_validation_loss(optimi
     fresh = game.task.validation
     for match in range(2):
         params = {n: p[match] for n, p in state.params.items()}
-        loss = nn.functional.cross_entropy(torch.func.functional_call(game.victim.module, params, (fresh.inputs,)), fresh.labels)
+        loss = nn.functional.cross_entropy(
+            torch.func.functional_call(game.victim.module, params, (fresh.inputs,)), fresh.labels
+        )
         torch.testing.assert_close(state.validation_loss[match], loss)
 
 
@@ -72,7 +74,9 @@ def test_a_round_is_the_two_perturbations_and_one_plain_training_step() -> None:
             torch.testing.assert_close(state.params[name][0], p.detach(), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("attacker", ["level-1", "level-2", "level-3", "level-1+momentum", "optimal-contraction", "random"])
+@pytest.mark.parametrize(
+    "attacker", ["level-1", "level-2", "level-3", "level-1+momentum", "optimal-contraction", "random"]
+)
 @pytest.mark.parametrize("batching", ["vmap", "loop"])
 def test_match_i_of_a_batch_equals_the_match_alone(attacker: str, batching: str) -> None:
     game = digits(batching=batching)
@@ -128,21 +132,26 @@ def test_radii_are_per_match() -> None:
     assert moved[0].max() == 0 < moved[1].min()
 
 
+def counting(passes: list[bool], shape: torch.Size) -> Any:
+    """A Victim.__call__ that notes for each pass over inputs of this shape whether it kept a graph."""
+    call = Victim.__call__
+
+    def counted(self: Victim, params: Any, inputs: Tensor) -> Tensor:
+        if inputs.shape[1:] == shape:
+            passes.append(torch.is_grad_enabled())
+        return call(self, params, inputs)
+
+    return counted
+
+
 def test_one_validation_pass_a_round_serves_payoff_and_both_players(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted on the validation set's own inputs; with null players no gradient is computed at all."""
     for agent, forward_only in ((LevelK(1), False), (Null(), True)):
         game = digits()
         state = game.reset([0])
-        points, passes = game.task.validation.inputs, []
-        call = Victim.__call__
-
-        def counted(self: Victim, params: Any, inputs: Tensor, points: Tensor = points, passes: list[bool] = passes) -> Tensor:
-            if inputs.shape[1:] == points.shape:
-                passes.append(torch.is_grad_enabled())
-            return call(self, params, inputs)
-
+        passes: list[bool] = []
         with monkeypatch.context() as patch:
-            patch.setattr(Victim, "__call__", counted)
+            patch.setattr(Victim, "__call__", counting(passes, game.task.validation.inputs.shape))
             for _ in range(2 * 4):
                 (player,) = game.movers(state)
                 action = agent.act(game.observe(state, player), game.access(state, player))
@@ -256,7 +265,9 @@ def test_a_subsample_of_the_validation_set_is_fresh_each_round_and_payoffs_use_a
     for player in ("attacker", "defender"):
         state, _, _ = part.step(state, {player: part.null_action(state, player)})
     drawn = part.access(state, "attacker").validation._arguments[2]
-    assert drawn.shape[1] == 7 and not torch.equal(drawn, part.access(part.reset([0]), "attacker").validation._arguments[2])
+    assert drawn.shape[1] == 7 and not torch.equal(
+        drawn, part.access(part.reset([0]), "attacker").validation._arguments[2]
+    )
 
 
 def test_an_attacker_without_the_validation_set_reasons_with_its_minibatch() -> None:

@@ -60,13 +60,7 @@ def python2_pickle(pixels: np.ndarray, labels: list[int]) -> bytes:
         + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     )
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
-    state = (
-        b"(K\x01("
-        + b"".join(b"M" + struct.pack("<H", size) for size in pixels.shape)
-        + b"t"
-        + dtype
-        + b"\x89"
-    )
+    state = b"(K\x01(" + b"".join(b"M" + struct.pack("<H", size) for size in pixels.shape) + b"t" + dtype + b"\x89"
     array += state + text(pixels.tobytes()) + b"tb"
     numbers_ = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
     return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers_ + b"u."
@@ -265,9 +259,7 @@ def test_damaged_mnist_names_file_damage_and_remedy(tmp_path: Path, damage: str)
     with pytest.raises(DataFileError, match=complaint) as caught:
         read_mnist(tmp_path)
     assert str(tmp_path / "mnist" / stem.split("-")[0]) in str(caught.value)
-    assert "original mnist distribution" in str(caught.value) and "place them in the folder mnist/" in str(
-        caught.value
-    )
+    assert "original mnist distribution" in str(caught.value) and "place them in the folder mnist/" in str(caught.value)
 
 
 def test_an_empty_data_set_is_refused(tmp_path: Path) -> None:
@@ -299,9 +291,7 @@ def test_cifar_returns_planes_in_the_order_of_the_batches(
     both = np.concatenate([arrays.train_images, arrays.test_images])
     np.testing.assert_array_equal(both.reshape(-1, 3072), pixels)
     np.testing.assert_array_equal(np.concatenate([arrays.train_labels, arrays.test_labels]), labels)
-    assert (
-        arrays.train_images[0, 2, 1, 3] == pixels[0, 2 * 1024 + 1 * 32 + 3]
-    )  # blue, second row, fourth column
+    assert arrays.train_images[0, 2, 1, 3] == pixels[0, 2 * 1024 + 1 * 32 + 3]  # blue, second row, fourth column
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -382,9 +372,7 @@ def test_a_truncated_batch_is_named(tmp_path: Path, layout: str) -> None:
     path = batch_path(tmp_path, layout, "data_batch_2")
     path.write_bytes(path.read_bytes()[:-5])
     complaint = (
-        r"multiple of 3,073 bytes, found 9,214 \(3,068 over\)"
-        if layout == "bin"
-        else "broken or foreign pickle"
+        r"multiple of 3,073 bytes, found 9,214 \(3,068 over\)" if layout == "bin" else "broken or foreign pickle"
     )
     with pytest.raises(DataFileError, match=complaint) as caught:
         read_cifar10(tmp_path)
@@ -444,9 +432,7 @@ def test_a_missing_batch_is_named(tmp_path: Path, layout: str, missing: str) -> 
 # The data root
 
 
-def test_the_explicit_data_root_goes_before_the_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_explicit_data_root_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ADVGAMES_DATA", str(tmp_path))
     assert data_root() == tmp_path
     assert data_root(tmp_path / "mine") == tmp_path / "mine"
@@ -458,9 +444,7 @@ def test_the_explicit_data_root_goes_before_the_environment(
 
 
 @pytest.mark.parametrize("read", [read_mnist, read_cifar10])
-def test_without_files_the_error_says_how_to_get_them(
-    tmp_path: Path, read: Callable[[Path | None], Arrays]
-) -> None:
+def test_without_files_the_error_says_how_to_get_them(tmp_path: Path, read: Callable[[Path | None], Arrays]) -> None:
     for root, complaint in (
         (None, "no data root: set --data-root or ADVGAMES_DATA"),
         (tmp_path / "x", "no folder"),

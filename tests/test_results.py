@@ -20,7 +20,9 @@ SPEC = TournamentSpec(
 
 
 def record(match: MatchSpec, payoff: float = 1.0) -> MatchRecord:
-    return MatchRecord(id=match.id, **match.model_dump(), payoffs={"attacker": payoff, "defender": -payoff}, measures={})
+    return MatchRecord(
+        id=match.id, **match.model_dump(), payoffs={"attacker": payoff, "defender": -payoff}, measures={}
+    )
 
 
 def test_a_spec_survives_yaml(tmp_path: Path) -> None:

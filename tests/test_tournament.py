@@ -35,7 +35,10 @@ def outcome(record: MatchRecord) -> dict[str, Any]:
 
 def test_records_hold_what_a_match_needs_to_be_played_again() -> None:
     (record,) = play(players={"attacker": "level-1", "defender": "null"}, seeds=[7], settings=TINY, evaluations=3)
-    assert record.curves["round"] == [0, 4, 8, 12] and record.curves["test_accuracy"][-1] == record.measures["test_accuracy"]
+    assert (
+        record.curves["round"] == [0, 4, 8, 12]
+        and record.curves["test_accuracy"][-1] == record.measures["test_accuracy"]
+    )
     assert record.payoffs["attacker"] == pytest.approx(
         record.curves["validation_loss"][-1] - record.curves["validation_loss"][0], abs=1e-5
     )
@@ -86,7 +89,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kill_at", [1, 6, 11, 30])
-def test_stopped_anywhere_and_resumed_it_ends_with_the_same_records(tmp_path: Path, kill_at: int, monkeypatch: Any) -> None:
+def test_stopped_anywhere_and_resumed_it_ends_with_the_same_records(
+    tmp_path: Path, kill_at: int, monkeypatch: Any
+) -> None:
     """Stopped in the kill_at-th round played, inside a batch: with checkpoints after every round and with none."""
     from advgames.games import PoisoningGame
 

@@ -80,6 +80,7 @@ def _step_against_bare(device: torch.device) -> Iterator[Row]:
     optimizer = torch.optim.Adam(module.parameters(), lr=8e-4)
     points = game.task.validation
     held = {"state": state}
+    generator = torch.Generator().manual_seed(0)
 
     def ours() -> None:
         current = held["state"]
@@ -89,18 +90,23 @@ def _step_against_bare(device: torch.device) -> Iterator[Row]:
         held["state"] = replace(current, round=1) if game.over(current) else current
 
     def bare() -> None:
-        ids = torch.randint(len(game.task.train), (500,))
+        ids = torch.randperm(len(game.task.train), generator=generator)[:500].to(device)
         optimizer.zero_grad()
-        nn.functional.cross_entropy(module(game.task.train.inputs[ids]), game.task.train.labels[ids]).backward()
+        loss = nn.functional.cross_entropy(module(game.task.train.inputs[ids]), game.task.train.labels[ids])
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         with torch.no_grad():
             sum(
-                nn.functional.cross_entropy(module(points.inputs[c : c + 256]), points.labels[c : c + 256], reduction="sum")
+                nn.functional.cross_entropy(
+                    module(points.inputs[c : c + 256]), points.labels[c : c + 256], reduction="sum"
+                )
                 for c in range(0, len(points), 256)
             )
 
     ours_s, bare_s = _medians(device, ours, bare)
-    yield Row("round with null players / bare training step and validation pass", ours_s / bare_s, 1.10, "at most", ours_s)
+    yield Row(
+        "round with null players / bare training step and validation pass", ours_s / bare_s, 1.10, "at most", ours_s
+    )
 
 
 def _level_1_against_step(device: torch.device) -> Iterator[Row]:
@@ -135,7 +141,9 @@ def _auto_against_both(device: torch.device) -> Iterator[Row]:
         modes: tuple[Batching, ...] = ("auto", "vmap", "loop")
         rounds = [_one_round(_small(device, mode, module, 20, shape), 8) for mode in modes]
         auto, fused, looped = _medians(device, *rounds)
-        yield Row(f"auto / better of fused and looped, 8 {name} matches", auto / min(fused, looped), 1.10, "at most", auto)
+        yield Row(
+            f"auto / better of fused and looped, 8 {name} matches", auto / min(fused, looped), 1.10, "at most", auto
+        )
 
 
 BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {"poisoning": _poisoning}
@@ -194,19 +202,33 @@ def _small(
 ) -> PoisoningGame:
     task = _random_task("small", shape, module, train=200, validation=100)
     return PoisoningGame(
-        task, device=device, batch_size=batch_size, iterations=100, optimizer="adam", learning_rate=1e-3, batching=batching
+        task,
+        device=device,
+        batch_size=batch_size,
+        iterations=100,
+        optimizer="adam",
+        learning_rate=1e-3,
+        batching=batching,
     )
 
 
-def _random_task(name: str, shape: tuple[int, ...], module: Callable[[], nn.Module], train: int, validation: int) -> Task:
+def _random_task(
+    name: str, shape: tuple[int, ...], module: Callable[[], nn.Module], train: int, validation: int
+) -> Task:
     def split(stream: str, count: int) -> Split:
         key = rng.seed_tensor([0])
         inputs: Tensor = rng.uniform(key, stream, 0, (count, *shape))[0]
         return Split(inputs, rng.bits(key, stream, 1, (count,))[0] % 10)
 
-    splits = {"train": split("train", train), "validation": split("validation", validation), "test": split("test", 10)}
-    defaults = {"epsilon": 1.0}
-    return Task(name, **splits, make_victim=lambda: Victim(module()), num_classes=10, defaults=defaults)
+    return Task(
+        name,
+        train=split("train", train),
+        validation=split("validation", validation),
+        test=split("test", 10),
+        make_victim=lambda: Victim(module()),
+        num_classes=10,
+        defaults={"epsilon": 1.0},
+    )
 
 
 def _now(device: torch.device) -> float:

@@ -130,7 +130,7 @@ def play_batch(
         table[player].reset(game.access(state, player))
     totals = {p: torch.zeros(len(specs), dtype=torch.float64, device=game.device) for p in game.players}
     curves: Curves = {}
-    spent = {player: 0.0 for player in game.players}
+    spent = dict.fromkeys(game.players, 0.0)
     if checkpoint is not None and checkpoint.exists():
         state, totals, curves, spent = checkpoint.load(type(state), table, game.device)
     due = _schedule(game.horizon, first.evaluations)
@@ -190,9 +190,7 @@ def build_game(spec: MatchSpec, device: str = "cpu", data_root: str | None = Non
     return make_game(spec.game, task=spec.task, device=place, dtype=dtype, data_root=data_root, **spec.settings)
 
 
-def build_agents(
-    spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None
-) -> dict[str, Agent]:
+def build_agents(spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None) -> dict[str, Agent]:
     """The agents of a match, by player."""
     if set(spec.players) != set(game.players):
         raise ConfigError(f"{game.name} has players {', '.join(game.players)}, got {', '.join(spec.players) or 'none'}")

@@ -78,7 +78,9 @@ def _validate(spec: TournamentSpec, data_root: str | None) -> None:
     state = game.reset([spec.seeds[0]])
     for player, names in spec.players.items():
         for name in names:
-            agent = build_agents(example.model_copy(update={"players": {**example.players, player: name}}), game)[player]
+            agent = build_agents(example.model_copy(update={"players": {**example.players, player: name}}), game)[
+                player
+            ]
             agent.reset(game.access(state, player))
 
 

@@ -309,9 +309,7 @@ class PoisoningGame(Game[PoisoningState]):
         assert state.attack is not None and state.attacked is not None
         defense = self.threat.check(actions["defender"], state.inputs, "defender")
         repaired = self.threat.perturb(state.attacked, defense, state.epsilon_defender)
-        _, gradient = derivatives.loss_and_gradient(
-            self.victim, state.params, repaired, state.labels, self._chunk
-        )
+        _, gradient = derivatives.loss_and_gradient(self.victim, state.params, repaired, state.labels, self._chunk)
         params, buffers = self.optimizer.update(state.params, gradient, state.buffers)
         validation = self._validation_pass(params)
         if state.validation is not None and state.validation.used and state.round + 1 < self.horizon:

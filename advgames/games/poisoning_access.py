@@ -142,9 +142,7 @@ class PoisoningAccess(WhiteBox):
 
     def mixed_derivative(self, inputs: Tensor, direction: Params) -> Tensor:
         """grad_x <grad_theta L(x), direction>, the paper's B^x v, (G, B, *input_shape)."""
-        return derivatives.mixed_derivative(
-            self.victim, self.params, inputs, self.labels, direction, self._chunk_size
-        )
+        return derivatives.mixed_derivative(self.victim, self.params, inputs, self.labels, direction, self._chunk_size)
 
     def inverse_curvature_product(
         self, vector: Params, curvature: Curvature, damping: float, tolerance: float, max_iterations: int

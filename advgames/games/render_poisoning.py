@@ -66,18 +66,22 @@ def scene(
     last = state.last if state.phase == 0 else None
     present = (state.inputs, state.attack, state.attacked, None, None)
     steps = present if last is None else (last.clean, last.attack, last.attacked, last.defense, last.repaired)
-    scales = (1.0, state.epsilon_attacker[match], 1.0, state.epsilon_defender[match], 1.0)
-    clean, *later = (None if v is None else picked(v, s) for v, s in zip(steps, scales, strict=True))
+    scales: tuple[Tensor | float, ...] = (1.0, state.epsilon_attacker[match], 1.0, state.epsilon_defender[match], 1.0)
+    arrays = [None if v is None else picked(v, s) for v, s in zip(steps, scales, strict=True)]
+    clean, attack, attacked, defense, repaired = arrays
     assert clean is not None
     labels = state.labels if last is None else last.labels
     gains = [] if payoffs is None else list(payoffs["attacker"][: state.round])
     losses = list(itertools.accumulate(reversed(gains), operator.sub, initial=float(state.validation_loss[match])))
     title = f"{game.task.name}: round {state.round} of {game.horizon}"
     return Scene(
-        title + (f", attacker {gains[-1]:+.4g}" if gains else ""),
-        [str(int(label)) for label in labels[match]] if game.task.num_classes else [],
-        clean,
-        *later,
+        title=title + (f", attacker {gains[-1]:+.4g}" if gains else ""),
+        labels=[str(int(label)) for label in labels[match]] if game.task.num_classes else [],
+        clean=clean,
+        attack=attack,
+        attacked=attacked,
+        defense=defense,
+        repaired=repaired,
         losses=losses[::-1],
         round=state.round,
         horizon=game.horizon,
@@ -91,7 +95,7 @@ def draw(scene: Scene) -> Array:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.4, 5.4), dpi=90, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     figure.suptitle(scene.title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=_INK)
     if scene.clean.ndim >= 3 and min(scene.clean.shape[-2:]) > 1:
         _draw_images(figure, scene)
@@ -157,9 +161,7 @@ def _draw_numbers(axes: Any, scene: Scene) -> None:
                 axes.annotate("", here, before, arrowprops=line)
                 text += f"  ({here[0] - before[0]:+.3g})"
             side, shift = ("right", -10) if turn > 0 else ("left", 10)
-            axes.annotate(
-                text, here, (shift, -3), textcoords="offset points", ha=side, fontsize=9, color=colour
-            )
+            axes.annotate(text, here, (shift, -3), textcoords="offset points", ha=side, fontsize=9, color=colour)
     axes.set_yticks([])
     axes.legend(loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=3, frameon=False, handletextpad=0.1)
     _plain(axes)

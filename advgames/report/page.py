@@ -110,7 +110,9 @@ def render(view: View, directory: Path) -> str:
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     sentences, cards = story.headline(view)
     played = bool(view.records)
-    curves = [(figures.caption(name), Markup(figures.learning_curves(view, name))) for name in figures.curve_names(view)]
+    curves = [
+        (figures.caption(name), Markup(figures.learning_curves(view, name))) for name in figures.curve_names(view)
+    ]
     few = view.outcome is not None and view.outcome.count.size <= MOST_DOTS
     row, column = view.players
     return template.render(
@@ -300,7 +302,10 @@ def _missing(view: View) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], list[int]] = {}
     for row, column, seed in view.missing:
         found.setdefault((row, column), []).append(seed)
-    return [(f"{row} vs {column}", f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}") for (row, column), seeds in found.items()]
+    return [
+        (f"{row} vs {column}", f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
+        for (row, column), seeds in found.items()
+    ]
 
 
 def _every_number(view: View) -> dict[str, Any]:

@@ -157,9 +157,7 @@ class CellTable:
         return both
 
 
-def payoff_table(
-    game: EmpiricalGame, player: str = "row", confidence: float = 0.95, method: Interval = "auto"
-) -> str:
+def payoff_table(game: EmpiricalGame, player: str = "row", confidence: float = 0.95, method: Interval = "auto") -> str:
     """A player's mean payoffs with their intervals, as a markdown table that also reads as plain text.
 
     Args:

@@ -176,5 +176,3 @@ def _table(spec: TournamentSpec, values: list[tuple[MatchRecord, float]], confid
         if math.isfinite(value):
             samples.setdefault((record.players[row], record.players[column]), {})[record.seed] = value
     return CellTable.from_samples(rows, columns, (row, column), samples, confidence)
-
-

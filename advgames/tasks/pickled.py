@@ -23,9 +23,7 @@ def load_batch(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
     labels = np.array(fields["labels"])
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"expected a list of integers as labels, found {labels.dtype} of shape {labels.shape}"
-        )
+        raise ValueError(f"expected a list of integers as labels, found {labels.dtype} of shape {labels.shape}")
     return fields["data"].pixels(), labels.astype(np.int64)
 
 

@@ -148,9 +148,7 @@ def read_idx(path: str | Path, dimensions: int | None = None, hint: str = "") ->
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     expected = start + math.prod(shape)
     if len(content) != expected:
-        raise _failure(
-            path, f"expected {expected:,} bytes for shape {tuple(shape)}, found {len(content):,}", hint
-        )
+        raise _failure(path, f"expected {expected:,} bytes for shape {tuple(shape)}, found {len(content):,}", hint)
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
@@ -201,9 +199,7 @@ def _labels(raw: NDArray[Any], images: int, path: Path, hint: str) -> NDArray[np
     outside = np.flatnonzero((raw < 0) | (raw >= _CLASSES))
     if outside.size:
         at = int(outside[0])
-        raise _failure(
-            path, f"labels out of range: expected 0 to {_CLASSES - 1}, found {raw[at]} at {at}", hint
-        )
+        raise _failure(path, f"labels out of range: expected 0 to {_CLASSES - 1}, found {raw[at]} at {at}", hint)
     return raw.astype(np.int64)
 
 

@@ -99,7 +99,5 @@ def residual_regression(start: float = -10.0, truth: float = 20.0) -> Victim:
     return Victim(
         module,
         loss=squared_error,
-        init=lambda seeds: {
-            "theta": torch.full((len(seeds), 1), start, dtype=module.theta.dtype, device=seeds.device)
-        },
+        init=lambda seeds: {"theta": torch.full((len(seeds), 1), start, dtype=module.theta.dtype, device=seeds.device)},
     )

@@ -77,7 +77,9 @@ class Playthrough:
         for agent in env.agent_iter():
             observation, _, terminated, truncated, _ = env.last()
             if terminated or truncated:
-                yield ("" if agent == env.possible_agents[0] else "") + f"{agent} ends: total {number(totals[agent])}"
+                if agent == env.possible_agents[0]:
+                    yield ""
+                yield f"{agent} ends: total {number(totals[agent])}"
                 env.step(None)
                 continue
             before = env.game_state.round

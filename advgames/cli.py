@@ -1,0 +1,441 @@
+"""The command line: ``advgames list | play | tournament | solve | report | bench``.
+
+Answers go to stdout, progress and messages to stderr. What takes long to import is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from advgames.errors import AdvgamesError, ConfigError, SettingError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from advgames.report.watch import Watch
+    from advgames.results import Results
+
+__all__ = ["app", "main"]
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+DEFAULT_AGENT = "level-1"
+KINDS = ("games", "agents", "tasks")
+
+
+class _Commands(TyperGroup):
+    """Commands whose named errors end in one line, and Ctrl-C in a message, not in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (AdvgamesError, OSError) as error:
+            _say(f"error: {' '.join(str(error).split())}")
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Attacker-defender games: play matches and tournaments, solve them, report on them.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Threads = Annotated[int, typer.Option(min=1, help="Torch threads of this process. More than one rarely pays here.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of data files; default: the environment variable ADVGAMES_DATA.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the directory holds of this very work.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A results directory.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from advgames import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[
+        str | None, typer.Argument(help="games, agents or tasks; all three by default.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List games, agents and tasks by name."""
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError("kind", kind, KINDS, "advgames list")
+    found = {name: _names(name) for name in KINDS if kind in (None, name)}
+    if as_json:
+        _print_json(found)
+        return
+    from advgames.report.console import names_table
+
+    for name, rows in found.items():
+        _console().print(names_table(name, rows))
+
+
+@app.command()
+def play(
+    game: Annotated[str, typer.Argument(help="Name of a game, see `advgames list games`.")] = "poisoning",
+    task: Annotated[str, typer.Option(help="What it is played on, see `advgames list tasks`.")] = "digits",
+    attacker: Annotated[
+        str | None, typer.Option(help=f"Agent that attacks.  [default: {DEFAULT_AGENT}]", show_default=False)
+    ] = None,
+    defender: Annotated[
+        str | None, typer.Option(help=f"Agent that defends.  [default: {DEFAULT_AGENT}]", show_default=False)
+    ] = None,
+    player: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=AGENT", help="Agent of any player, by the player's name; repeatable."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many seeds (0, 1, ...), or the seeds: 3,5,8.")] = "3",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the game; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to play: cpu, cuda, cuda:1, ...")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    data_root: DataRoot = None,
+    threads: Threads = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Results directory, for resume, solve and report; none is written without it."),
+    ] = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Play one pairing over several seeds."""
+    if resume and out is None:
+        raise SettingError("--resume needs --out: the directory to go on with")
+    named = {"attacker": attacker, "defender": defender, **_pairs(player or [], "--player")}
+    players = _players(game, {name: agent for name, agent in named.items() if agent is not None})
+    settings = {key: _value(value, f"--set {key}") for key, value in _pairs(setting or [], "--set").items()}
+    chosen = {"game": game, "task": task, "seeds": _seeds(seeds), "settings": settings, "dtype": dtype}
+    _set_threads(threads)
+    root = None if data_root is None else str(data_root)
+    with _work(as_json) as watch:
+        if out is None:
+            from advgames.training import play as play_matches
+
+            records = play_matches(players=players, device=device, data_root=root, progress=watch, **chosen)
+        else:
+            from advgames.settings import parse
+            from advgames.spec import TournamentSpec
+
+            strategies = {name: [agent] for name, agent in players.items()}
+            spec = parse(TournamentSpec, {**chosen, "players": strategies, "device": device}, "play")
+            records = _tournament(spec, out, resume, 1, root, watch).records()
+    if as_json:
+        _print_json([record.to_json() for record in records])
+        return
+    from advgames.report.console import records_table
+
+    _console().print(records_table(records))
+    if out is not None:
+        _say(f"records in {out}; a page about them: advgames report {shlex.quote(str(out))}")
+
+
+@app.command()
+def tournament(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml", help="The tournament; or the name of one that comes along.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Results directory.", show_default=False)],
+    resume: Resume = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play; each works with one thread.")] = 1,
+    data_root: DataRoot = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Play every strategy of one player against every strategy of the other."""
+    from advgames.spec import TournamentSpec
+
+    spec = TournamentSpec.from_yaml(_config(file))
+    _set_threads(threads)
+    with _work(as_json) as watch:
+        results = _tournament(spec, out, resume, workers, None if data_root is None else str(data_root), watch)
+        records = results.records()
+    if as_json:
+        _print_json({"directory": str(out), "game": spec.game, "task": spec.task, "matches": len(records)})
+        return
+    from advgames.report.console import payoff_grid
+    from advgames.report.tables import CellTable
+
+    _console().print(payoff_grid(CellTable.from_game(results.empirical_game())))
+    quoted = shlex.quote(str(out))
+    _say(f"{len(records)} matches in {out}; go on with: advgames solve {quoted}, advgames report {quoted}")
+
+
+@app.command()
+def solve(
+    directory: Directory,
+    confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    as_json: Json = False,
+) -> None:
+    """Equilibrium, exploitabilities and their uncertainty; also written to DIR/solution.json."""
+    from advgames.report.solution import solve as solve_game
+    from advgames.results import Results
+
+    results = Results.open(directory)
+    missing = results.missing()
+    try:
+        game = results.empirical_game()
+    except AdvgamesError as error:
+        if not missing:
+            raise
+        raise ConfigError(
+            f"{directory}: {len(missing)} matches have not been played, whole pairs among them; "
+            f"finish with: {_resume_command(directory)}"
+        ) from error
+    if missing:
+        _say(f"warning: {len(missing)} matches have not been played; this is the solution of those that have")
+    solution = solve_game(game, confidence)
+    spec = results.spec
+    document = {"game": spec.game, "task": spec.task, "matches": len(results.records()), **solution.to_json()}
+    _write(Path(directory) / "solution.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    if as_json:
+        _print_json(document)
+        return
+    from advgames.report import console
+
+    screen = _console()
+    screen.print(console.payoff_grid(solution.payoff))
+    mixes = console.mixes_table(solution)
+    if mixes is not None:
+        screen.print(mixes)
+    for line in console.equilibrium_lines(solution):
+        screen.print(line, highlight=False, markup=False)
+    _say(f"written to {Path(directory) / 'solution.json'}")
+
+
+@app.command()
+def report(
+    directory: Directory,
+    confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    as_json: Json = False,
+) -> None:
+    """Write DIR/report.html, one self-contained page."""
+    from advgames.report import write_report
+
+    path = write_report(directory, confidence)
+    if as_json:
+        _print_json({"report": str(path)})
+    else:
+        typer.echo(path)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="Which benchmarks.")] = "poisoning",
+    device: Annotated[str, typer.Option(help="Where to measure.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure speed, as ratios within one run, on one thread."""
+    _set_threads(1)
+    from advgames.training.bench import run
+
+    rows = []
+    with redirect_stdout(sys.stderr) if as_json else _nothing():
+        for row in run(name, device):
+            _say(f"{row.name}: {row.ratio:.2f} ({row.better} {row.floor:g})")
+            rows.append(row.to_json())
+    if as_json:
+        _print_json(rows)
+        return
+    from advgames.report.console import bench_table
+
+    _console().print(bench_table(rows))
+
+
+def _tournament(spec: Any, out: Path, resume: bool, workers: int, data_root: str | None, watch: Watch) -> Results:
+    """Play a tournament; Ctrl-C says how to go on."""
+    from advgames.training import tournament as play_tournament
+
+    try:
+        return play_tournament(spec, out, resume=resume, workers=workers, data_root=data_root, progress=watch)
+    except KeyboardInterrupt:
+        watch.close()
+        if not (out / "tournament.yaml").exists():
+            raise
+        root = "" if data_root is None else f" --data-root {shlex.quote(data_root)}"
+        _say(f"interrupted; what is finished is kept. Go on with: {_resume_command(out)}{root}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _config(file: Path) -> Path:
+    """The file itself, or the packaged tournament of that name (such as digits-levels)."""
+    if file.exists() or file.name != str(file) or file.suffix:
+        return file
+    import advgames.training
+
+    packaged = Path(str(advgames.training.__file__)).parent / "configs" / f"{file}.yaml"
+    return packaged if packaged.exists() else file
+
+
+def _resume_command(directory: Path) -> str:
+    quoted = shlex.quote(str(directory))
+    return f"advgames tournament {shlex.quote(str(directory / 'tournament.yaml'))} --out {quoted} --resume"
+
+
+@contextmanager
+def _work(as_json: bool) -> Iterator[Watch]:
+    """Progress on stderr; with JSON to come, whatever else is printed goes there too."""
+    from advgames.report.watch import Watch
+
+    with redirect_stdout(sys.stderr) if as_json else _nothing(), Watch(_console(stderr=True)) as watch:
+        yield watch
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _names(kind: str) -> list[dict[str, Any]]:
+    """Names of a kind, each with a line about it."""
+    if kind == "games":
+        from advgames.games import GAMES
+
+        return [{"name": n, "about": _about(g), "players": list(g.players)} for n, g in GAMES.items()]
+    if kind == "tasks":
+        from advgames.tasks import TASKS
+
+        return [{"name": name, "about": _about(task)} for name, task in TASKS.items()]
+    from advgames.agents import AGENTS, WRAPPERS, LevelK
+
+    levels = {"level-K": f"level 0 does nothing; above: {_about(LevelK)}"}
+    agents = levels | {name: _about(agent) for name, agent in AGENTS.items()}
+    agents |= {f"AGENT+{name}": _about(wrapper) for name, wrapper in WRAPPERS.items()}
+    return [{"name": name, "about": about} for name, about in agents.items()]
+
+
+def _about(thing: Any) -> str:
+    """The first paragraph of a docstring, in one line."""
+    return " ".join((thing.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _players(game: str, named: dict[str, str]) -> dict[str, str]:
+    """An agent for every player of the game, the usual one where none is named."""
+    from advgames.games import GAMES
+
+    if game not in GAMES:
+        raise UnknownNameError("game", game, GAMES)
+    known = getattr(GAMES[game], "players", tuple(named))
+    for name in named:
+        if name not in known:
+            raise UnknownNameError("player", name, known, game)
+    return {name: named.get(name, DEFAULT_AGENT) for name in known}
+
+
+def _seeds(text: str) -> list[int]:
+    """``3`` is 0, 1, 2; ``3,5`` are just these."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or ("," not in text and numbers[0] < 1):
+        raise SettingError(f"--seeds: expected a number of seeds, or seeds with commas between; got {text!r}")
+    return numbers if "," in text else list(range(numbers[0]))
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``name=value`` texts as a mapping."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise SettingError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _value(text: str, where: str) -> Any:
+    """A YAML value; numbers such as 1e-3, which YAML takes for text, are numbers."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingError(f"{where}: {text!r} is no YAML value: {error}") from error
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _set_threads(count: int) -> None:
+    """Torch threads of this process, and of those it starts."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
+
+
+def _say(text: str) -> None:
+    """A message for people."""
+    typer.echo(text, err=True)
+
+
+def _print_json(value: Any) -> None:
+    from advgames.report.numbers import plain
+
+    typer.echo(json.dumps(plain(value), indent=1, allow_nan=False))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+if __name__ == "__main__":
+    main()
