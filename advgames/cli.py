@@ -144,7 +144,7 @@ def play(
     named = {"attacker": attacker, "defender": defender, **_pairs(player or [], "--player")}
     players = _players(game, {name: agent for name, agent in named.items() if agent is not None})
     settings = {key: _value(value, f"--set {key}") for key, value in _pairs(setting or [], "--set").items()}
-    chosen = {"game": game, "task": task, "seeds": _seeds(seeds), "settings": settings, "dtype": dtype}
+    chosen: dict[str, Any] = {"game": game, "task": task, "seeds": _seeds(seeds), "settings": settings, "dtype": dtype}
     _set_threads(threads)
     root = None if data_root is None else str(data_root)
     with _work(as_json) as watch:

@@ -64,6 +64,7 @@ def loss(victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: T
     return torch.stack(parts).sum(0) / samples
 
 
+@torch.enable_grad()
 def loss_and_gradient(
     victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int
 ) -> tuple[Tensor, Params]:
@@ -80,6 +81,7 @@ def loss_and_gradient(
     return total / samples, {name: g / samples for name, g in zip(leaves, gradient, strict=True)}
 
 
+@torch.enable_grad()
 def mixed_derivative(
     victim: Victim,
     params: Mapping[str, Tensor],
@@ -108,6 +110,7 @@ def mixed_derivative(
     return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
 
+@torch.enable_grad()
 def hessian_vector_product(
     victim: Victim,
     params: Mapping[str, Tensor],
@@ -131,6 +134,7 @@ def hessian_vector_product(
     return {name: t / inputs.shape[1] for name, t in zip(leaves, total, strict=True)}
 
 
+@torch.enable_grad()
 def gauss_newton_vector_product(
     victim: Victim,
     params: Mapping[str, Tensor],
@@ -199,7 +203,8 @@ def conjugate_gradient(
         if step == 0:
             x = add(x, right_side, bad.to(start.dtype))  # x is still zero
         negative, running = negative | bad, running & ~bad
-        alpha = torch.where(running, rr / curvature.where(curvature > 0, torch.ones_like(curvature)), torch.zeros_like(rr))
+        safe = curvature.where(curvature > 0, torch.ones_like(curvature))
+        alpha = torch.where(running, rr / safe, torch.zeros_like(rr))
         x, r = add(x, d, alpha), add(r, a, -alpha)
         count = count + running.to(count.dtype)
         new = dot(r, r)

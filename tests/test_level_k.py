@@ -161,6 +161,16 @@ def test_small_steps_make_all_three_orders_agree_and_large_ones_rank_them() -> N
     assert errors[0.02, "second"] < 0.02 * errors[0.2, "second"]  # quadratic in eta
 
 
+def test_players_reason_the_same_where_the_caller_switched_gradients_off() -> None:
+    game = smooth_game()
+    state = trained(game, 1)
+    access, observation = game.access(state, "attacker"), game.observe(state, "attacker")
+    for agent in (LevelK(1), LevelK(2), LevelK(3, steps=2, gradient="exact"), OptimalContraction()):
+        expected = agent.act(observation, access)
+        with torch.no_grad():
+            assert torch.equal(agent.act(observation, game.access(state, "attacker")), expected)
+
+
 def test_one_infinite_projected_step_is_level_1() -> None:
     game = smooth_game()
     state = trained(game, 1)

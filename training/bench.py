@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advgames import rng
+from advgames import derivatives, rng
 from advgames.agents import LevelK, Null
 from advgames.errors import UnknownNameError
 from advgames.games import PoisoningGame, PoisoningState
+from advgames.optimizers import Params
 from advgames.tasks import Split, Task
-from advgames.victims import Batching, Victim, mlp, mnist_cnn
+from advgames.victims import Batching, Victim, cross_entropy, mlp, mnist_cnn
 
 __all__ = ["BENCHMARKS", "Row", "run"]
 
@@ -66,6 +67,7 @@ def run(name: str = "poisoning", device: str = "cpu") -> Iterator[Row]:
 def _poisoning(device: torch.device) -> Iterator[Row]:
     yield from _step_against_bare(device)
     yield from _level_1_against_step(device)
+    yield from _mixed_derivative_forms(device)
     yield from _batch_against_one_by_one(device)
     yield from _auto_against_both(device)
 
@@ -125,6 +127,36 @@ def _level_1_against_step(device: torch.device) -> Iterator[Row]:
 
     ours_s, step_s = _medians(device, direction, step)
     yield Row("level-1 direction / plain training step", ours_s / step_s, 2.3, "at most", ours_s)
+
+
+def _mixed_derivative_forms(device: torch.device) -> Iterator[Row]:
+    """The form in use, reverse over forward, against the two other exact forms on the same chunks."""
+    game = _mnist_like(device)
+    state = game.reset([0])
+    access = game.access(state, "attacker")
+    direction = access.direction(state.inputs, "first")
+    params, vector = ({n: p[0] for n, p in values.items()} for values in (state.params, direction))
+    pieces = [(state.inputs[0, c], state.labels[0, c]) for c in derivatives.chunks(128, 500)]
+
+    def loss(p: Params, x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(torch.func.functional_call(game.victim.module, p, (x,)), y).sum()
+
+    def in_use() -> None:
+        access.mixed_derivative(state.inputs, direction)
+
+    def double_backward() -> None:
+        for x, y in pieces:
+            leaves, point = {n: p.detach().requires_grad_() for n, p in params.items()}, x.detach().requires_grad_()
+            slopes = torch.autograd.grad(loss(leaves, point, y), tuple(leaves.values()), create_graph=True)
+            torch.autograd.grad(slopes, point, tuple(vector.values()))
+
+    def forward_over_reverse() -> None:
+        for x, y in pieces:
+            torch.func.jvp(lambda p, x=x, y=y: torch.func.grad(loss, argnums=1)(p, x, y), (params,), (vector,))
+
+    ours, twice, forward = _medians(device, in_use, double_backward, forward_over_reverse)
+    yield Row("double backward / reverse over forward (in use)", twice / ours, 1.0, "at least", ours)
+    yield Row("forward over reverse / reverse over forward (in use)", forward / ours, 1.0, "at least", ours)
 
 
 def _batch_against_one_by_one(device: torch.device) -> Iterator[Row]:

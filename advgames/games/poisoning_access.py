@@ -159,6 +159,7 @@ class PoisoningAccess(WhiteBox):
         _, gradient = derivatives.loss_and_gradient(self.victim, self.params, inputs, labels, self._chunk_size)
         return self.optimizer.update(self.params, gradient, self.buffers)[0], gradient
 
+    @torch.enable_grad()
     def _exact_direction(self, inputs: Tensor) -> Params:
         """-(d theta' / d gradient)^T g_val(theta'), by one backward pass through the optimiser's update."""
         after, gradient = self._updated(inputs, self.labels)

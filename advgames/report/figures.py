@@ -28,7 +28,7 @@ MARKERS = "osD^vPX*"
 MOST = 6  # strategies of one player whose curves fit on a page
 WIDE = 50.0  # ratio of largest to smallest value from which an axis is logarithmic
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -204,7 +204,8 @@ def _style(salt: str) -> Any:
     """matplotlib's settings for one figure; the salt keeps the ids of two figures on a page apart."""
     import matplotlib
 
-    return matplotlib.rc_context({**STYLE, "svg.hashsalt": salt})
+    settings: dict[Any, Any] = {**STYLE, "svg.hashsalt": salt}
+    return matplotlib.rc_context(settings)
 
 
 def _svg(figure: Figure) -> str:

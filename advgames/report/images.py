@@ -145,7 +145,8 @@ def _diverging(image: NDArray[np.float64]) -> NDArray[np.uint8]:
         return np.rint(127.5 + 127.5 * np.clip(image, -1, 1)).astype(np.uint8)
     strength = np.clip(np.abs(image), 0, 1)
     colour = np.where(image > 0, MORE, LESS)
-    return np.rint(255 + strength * (colour - 255)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(255 + strength * (colour - 255)).astype(np.uint8)
+    return pixels
 
 
 def _uri(pixels: NDArray[np.uint8]) -> str:

@@ -166,7 +166,8 @@ def caveats(view: View) -> list[str]:
         )
     if view.measure is not None:
         found.append(
-            f"The players play for their payoffs; {view.measure.label} is measured for this page and shown to no player."
+            f"The players play for their payoffs; {view.measure.label} is measured for this page, "
+            "and no player is shown it."
         )
     return found
 
@@ -208,14 +209,7 @@ def _interference(duel: Duel, view: View) -> list[str]:
 def _equilibrium(view: View, solution: Solution) -> str:
     row, column = view.players
     if solution.equilibrium is None:
-        parts = []
-        for leader, found in solution.leaders.items():
-            names = solution.game.rows if solution.game.side(leader) == 0 else solution.game.columns
-            parts.append(
-                f"if the {leader} commits first it plays {names[int(found.leader_mix.argmax())]}, "
-                f"is answered by {found.response_name} and receives {number(found.leader_value)}"
-            )
-        return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}."
+        return _commitments(solution)
     found, places = solution.equilibrium, solution.payoff.places
     if view.flat:
         return (
@@ -223,7 +217,8 @@ def _equilibrium(view: View, solution: Solution) -> str:
             "the payoffs tell no strategies apart, and any mix is an equilibrium."
         )
     text = (
-        f"{'So far, at' if view.missing else 'At'} the Nash equilibrium of the payoff table the {row} plays {_mix_text(solution.mix(row))} "
+        f"{'So far, at' if view.missing else 'At'} the Nash equilibrium of the payoff table "
+        f"the {row} plays {_mix_text(solution.mix(row))} "
         f"and the {column} plays {_mix_text(solution.mix(column))}; the game is then worth "
         f"{number(found.value, places)} to the {row}"
     )
@@ -232,6 +227,17 @@ def _equilibrium(view: View, solution: Solution) -> str:
         low, high = (number(end, places) for end in (interval.low, interval.high))
         text += f" ({100 * solution.confidence:g} % bootstrap interval {low} to {high})"
     return f"{text}."
+
+
+def _commitments(solution: Solution) -> str:
+    parts = []
+    for leader, found in solution.leaders.items():
+        names = solution.game.rows if solution.game.side(leader) == 0 else solution.game.columns
+        parts.append(
+            f"if the {leader} commits first it plays {names[int(found.leader_mix.argmax())]}, "
+            f"is answered by {found.response_name} and receives {number(found.leader_value)}"
+        )
+    return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}."
 
 
 def _mix_text(mix: dict[str, float]) -> str:

@@ -77,7 +77,7 @@ class CellTable:
             if not cell:
                 continue
             place = rows.index(row), columns.index(column)
-            alone = EmpiricalGame.from_samples([row], [column], {(row, column): dict(cell)})
+            alone = EmpiricalGame.from_samples([row], [column], {(row, column): list(cell.values())})
             ends = alone.interval(confidence, method=used)
             mean[place], count[place] = alone.payoff[0, 0], len(cell)
             low[place], high[place] = ends[0][0, 0], ends[1][0, 0]
