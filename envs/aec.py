@@ -32,8 +32,6 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         render_mode: None, ``"rgb_array"`` or ``"human"``.
     """
 
-    _skip_agent_selection: Any
-
     def __init__(
         self, name: str, game: Game[Any], *, max_cycles: int | None = None, render_mode: str | None = None
     ) -> None:
@@ -82,7 +80,6 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
-        self._skip_agent_selection = None
         self._submitted = {}
         self.agent_selection = self.match.movers[0]
 

@@ -126,7 +126,7 @@ class Match:
                 history.append(0.0)
             history[-1] += payoffs[player]
         self.terminated = self.game.over(self._state)
-        if not self.terminated and self._state.phase == 0 and self.max_cycles is not None:
+        if not self.terminated and self.max_cycles is not None:
             self.truncated = self._state.round >= self.max_cycles
         if self.render_mode == "human" and self._state.phase == 0:
             self.render()

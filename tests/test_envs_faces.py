@@ -23,6 +23,7 @@ def test_aec_and_parallel_agree(row: Row) -> None:
         assert_same({turn.agent: turn.observation for turn in group}, {t.agent: observations[t.agent] for t in group})
         observations, rewards, terminations, truncations, infos = parallel.step({t.agent: t.action for t in group})
         assert all(type(value) is float for value in rewards.values())
+        assert all(bool(infos[agent]) == terminations[agent] for agent in parallel.possible_agents)
         received = {turn.agent: turn for turn in _next_of_each(record, group)}
         for agent, turn in received.items():
             assert (turn.terminated, turn.truncated) == (terminations[agent], truncations[agent])
@@ -133,6 +134,7 @@ def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
         elif agent == role:
             action = own.sample()
             observation, earned, ended, cut, info = learner.step(action)
+            assert bool(info) == ended
         else:
             action = aec.unwrapped.move(others[agent])
         aec.step(action)

@@ -6,7 +6,9 @@ from typing import Any
 
 from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs, State
-from advgames.games.poisoning import PoisoningGame, PoisoningSettings, PoisoningState, Transition
+from advgames.games.poisoning import PoisoningGame
+from advgames.games.poisoning_settings import PoisoningSettings
+from advgames.games.poisoning_state import PoisoningState, Transition
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 
 __all__ = [

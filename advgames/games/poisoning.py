@@ -3,113 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from advgames import derivatives, rng
 from advgames.errors import SettingError
-from advgames.games.base import Actions, Game, Payoffs, State
+from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.poisoning_access import PoisoningAccess, ValidationPass
+from advgames.games.poisoning_settings import PoisoningSettings, complete
+from advgames.games.poisoning_state import PoisoningState, Transition
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 from advgames.optimizers import Params, make_optimizer
-from advgames.settings import Settings, parse
+from advgames.settings import parse
 from advgames.tasks import Task, load_task
-from advgames.threat import Norm, Threat
-from advgames.victims import Batching, Victim
+from advgames.threat import Threat
+from advgames.victims import Victim
 
-__all__ = ["PoisoningGame", "PoisoningSettings", "PoisoningState", "Transition"]
-
-
-class PoisoningSettings(Settings):
-    """Settings of the training-time game; None means the task's own default.
-
-    Attributes:
-        epsilon: radius of both players, in input units; the two below override it per player.
-        epsilon_attacker, epsilon_defender: radius of one player.
-        norm: norm of perturbations, ``"l2"`` or ``"linf"``, per input.
-        batch_size: samples per minibatch (a last partial minibatch of an epoch is dropped).
-        iterations: rounds of a match; or give epochs.
-        epochs: passes over the training set.
-        optimizer: ``"sgd"``, ``"momentum"`` (heavy ball) or ``"adam"``.
-        learning_rate: eta.
-        momentum: of the optimiser ``"momentum"``.
-        validation: what the attacker reasons with: the ``"known"`` validation set, or its own clean minibatch,
-            ``"batch"`` (R9). The defender always knows the validation set. Payoffs are on the validation set.
-        validation_subsample: players reason with this many validation points, drawn afresh each round; payoffs
-            still use all. None: all points, in the same pass as the payoff.
-        train_size, validation_size, test_size: how much of the task's data to use.
-        batching: how matches share a call, see :class:`advgames.victims.Victim`.
-        chunk_size: samples per call of the victim; None: 128 on a CPU where the victim convolves, else 4096.
-    """
-
-    epsilon: NonNegativeFloat | None = None
-    epsilon_attacker: NonNegativeFloat | None = None
-    epsilon_defender: NonNegativeFloat | None = None
-    norm: Norm = "l2"
-    batch_size: PositiveInt | None = None
-    iterations: PositiveInt | None = None
-    epochs: PositiveInt | None = None
-    optimizer: Literal["sgd", "momentum", "adam"] | None = None
-    learning_rate: PositiveFloat | None = None
-    momentum: float = Field(0.9, ge=0, lt=1)
-    validation: Literal["known", "batch"] = "known"
-    validation_subsample: PositiveInt | None = None
-    train_size: PositiveInt | None = None
-    validation_size: PositiveInt | None = None
-    test_size: PositiveInt | None = None
-    batching: Batching = "auto"
-    chunk_size: PositiveInt | None = None
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What happened to one minibatch: labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each."""
-
-    labels: Tensor
-    clean: Tensor
-    attack: Tensor
-    attacked: Tensor
-    defense: Tensor
-    repaired: Tensor
-
-
-@dataclass
-class PoisoningState(State):
-    """G trainings in progress.
-
-    Attributes:
-        round, phase: rounds played; 0 before the attacker's move, 1 before the defender's.
-        seeds: match seeds, (G,).
-        epsilon_attacker, epsilon_defender: radii, (G,).
-        params, buffers: model parameters and optimiser state, stacked over G.
-        order: this epoch's order of training samples, (G, N) (empty for streaming tasks).
-        sample_ids: which samples the minibatch holds, (G, B).
-        inputs, labels: the clean minibatch, (G, B, ...).
-        attack, attacked: delta and x' once the attacker has moved.
-        initial_loss, validation_loss: mean validation loss before training and now, (G,).
-    """
-
-    round: int
-    phase: int
-    seeds: Tensor
-    epsilon_attacker: Tensor
-    epsilon_defender: Tensor
-    params: Params = field(metadata={"nested": True})
-    buffers: Params = field(metadata={"nested": True})
-    order: Tensor
-    sample_ids: Tensor
-    inputs: Tensor
-    labels: Tensor
-    initial_loss: Tensor
-    validation_loss: Tensor
-    attack: Tensor | None = None
-    attacked: Tensor | None = None
-    validation: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
-    last: Transition | None = field(default=None, metadata={"derived": True}, compare=False)
+__all__ = ["PoisoningGame"]
 
 
 class PoisoningGame(Game[PoisoningState]):
@@ -150,7 +63,7 @@ class PoisoningGame(Game[PoisoningState]):
             raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
         self.device, self.dtype = torch.device(device), dtype
         self.task = task.to(self.device, dtype)
-        self.settings = _complete(given, task)
+        self.settings = complete(given, task)
         with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
             self.victim: Victim = task.make_victim()
         self.victim.batching = given.batching
@@ -393,23 +306,3 @@ def _shared(tensor: Tensor, matches: int) -> Tensor:
 
 def _default_chunk(victim: Victim) -> int:
     return 4096 if victim.fuses() or victim.device.type != "cpu" else 128
-
-
-def _complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:
-    """Every None filled from the task's defaults; iterations computed from epochs."""
-    filled = given.model_dump()
-    for name, value in task.defaults.items():
-        if filled.get(name) is None and not (name in ("epochs", "iterations") and (given.epochs or given.iterations)):
-            filled[name] = value
-    for player in ("attacker", "defender"):
-        if filled[f"epsilon_{player}"] is None:
-            filled[f"epsilon_{player}"] = filled["epsilon"]
-    if given.epochs and given.iterations:
-        raise SettingError("poisoning: give iterations or epochs, not both")
-    if task.draw is None and filled["batch_size"] > len(task.train):
-        raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.train)} training samples")
-    if filled["iterations"] is None:
-        if task.draw is not None:
-            raise SettingError(f"{task.name} draws fresh inputs: give iterations, not epochs")
-        filled["iterations"] = filled["epochs"] * (len(task.train) // filled["batch_size"])
-    return PoisoningSettings(**filled)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from advgames.games.poisoning import PoisoningGame, PoisoningState
+    from advgames.games.poisoning import PoisoningGame
+    from advgames.games.poisoning_state import PoisoningState
 
 __all__ = ["Scene", "draw", "scene"]
 

@@ -92,7 +92,7 @@ def learning_curves(view: View, name: str) -> str:
                     axes.plot(quiet[0], quiet[1].mean(0), color=QUIET, linewidth=1.3, linestyle=(0, (4, 2)))
                 _panel(axes, curves[r, c], colour, name)
                 if i == 0:
-                    _heading(axes, _wrapped(f"{column} {c}"))
+                    _heading(axes, _wrapped(f"{column} {c}", 100 // len(columns)))
                 if j == 0:
                     axes.set_ylabel(_wrapped(f"{row} {r}", 18), fontsize=10, fontweight="bold", labelpad=7)
                 if i == len(rows) - 1:
@@ -187,7 +187,7 @@ def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
     return bool(positive.size and found.min() >= 0 and positive.max() > WIDE * positive.min())
 
 
-def _wrapped(text: str, width: int = 34) -> str:
+def _wrapped(text: str, width: int) -> str:
     """A heading on as many lines as it needs; agents' names break at their wrappers and options."""
     if len(text) <= width:
         return text
@@ -218,6 +218,6 @@ def _svg(figure: Figure) -> str:
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", text)
     used = set(re.findall(r"#([\w-]+)", text))
-    text = re.sub(r'\sid="([\w-]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r'\sid="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
     return text.strip()

@@ -99,7 +99,7 @@ def _heat_map(
                     colour=_colour(ramp, float(shares[i, j])) if mean == mean else "",
                     best_of_row=_is_best(other[i, :], j),
                     best_of_column=_is_best(payoff[:, j], i),
-                    weight=percent(weight, 0) if weight > SMALL else "",
+                    weight=_weight_text(weight),
                 )
             )
         rows.append((row, cells))
@@ -113,6 +113,13 @@ def _heat_map(
         players=view.players,
         rows=rows,
     )
+
+
+def _weight_text(weight: float) -> str:
+    """How often a cell is played, or nothing where it is not."""
+    if weight <= SMALL:
+        return ""
+    return percent(weight, 0) if weight >= 0.005 else "<1 %"
 
 
 def _shares(means: Array, low: float, high: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def _load(directory: Path, panels: str | None) -> dict[str, Array] | None:
     try:
         with np.load(directory / panels, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, KeyError, zlib.error):
+    except (OSError, ValueError, KeyError, zlib.error, zipfile.BadZipFile):
         return None
     images = [arrays.get(name) for name in STAGES]
     if any(image is None or image.ndim != 4 or image.shape[1] not in (1, 3) for image in images):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from advgames.errors import AdvgamesError
 from advgames.report.heatmaps import heat_maps
 from advgames.report.numbers import decimals, duration, listed, number, percent, seconds
-from advgames.report.view import View
+from advgames.report.view import View, is_null
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["Bar", "render", "write_report"]
 
@@ -31,7 +35,7 @@ class Bar:
     note: str = ""
 
 
-def write_report(results_dir: str | Path, confidence: float = 0.95) -> Path:
+def write_report(results_dir: str | Path, confidence: float = 0.95, resamples: int = 500) -> Path:
     """Write ``report.html`` into a results directory: one file that needs no other and no network.
 
     An incomplete tournament gets a page too, which says what is missing.
@@ -39,6 +43,7 @@ def write_report(results_dir: str | Path, confidence: float = 0.95) -> Path:
     Args:
         results_dir: what a tournament wrote.
         confidence: coverage of the intervals, strictly between 0 and 1.
+        resamples: tables that the bootstrap of the equilibrium solves.
 
     Returns the path of the page. Raises ResultsMismatchError where there is no tournament, or altered records.
     """
@@ -47,7 +52,7 @@ def write_report(results_dir: str | Path, confidence: float = 0.95) -> Path:
     results = Results.open(results_dir)
     path = Path(results_dir) / "report.html"
     part = path.with_name(path.name + ".part")
-    part.write_text(render(View.of(results, confidence), Path(results_dir)), encoding="utf-8")
+    part.write_text(render(View.of(results, confidence, resamples), Path(results_dir)), encoding="utf-8")
     os.replace(part, path)
     return path
 
@@ -63,6 +68,7 @@ def render(view: View, directory: Path) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = _breakable
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     sentences, cards = story.headline(view)
     played = bool(view.records)
@@ -88,6 +94,7 @@ def render(view: View, directory: Path) -> str:
         curves=curves,
         left_out=[p for p in (row, column) if len(view.spec.players[p]) > figures.MOST],
         most=figures.MOST,
+        quiet=all(any(map(is_null, names)) for names in view.spec.players.values()),
         strips=images.strips(view, directory),
         times=_times(view),
         total_time=_total_time(view),
@@ -101,6 +108,13 @@ def render(view: View, directory: Path) -> str:
         number=number,
         percent=percent,
     )
+
+
+def _breakable(name: str) -> Markup:
+    """An agent's name that may break before its wrappers and options."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?=[+(])", "<wbr>", str(escape(name))))
 
 
 def _mixes(view: View) -> list[tuple[str, list[Bar]]]:

@@ -117,7 +117,7 @@ class Solution:
         }
 
 
-def solve(game: EmpiricalGame, confidence: float = 0.95, resamples: int = 1000) -> Solution:
+def solve(game: EmpiricalGame, confidence: float = 0.95, resamples: int = 500) -> Solution:
     """Solve an empirical game and bootstrap the solution.
 
     Zero-sum and constant-sum games get a Nash equilibrium; in others each player's pure commitment is found.

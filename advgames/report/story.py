@@ -19,6 +19,7 @@ __all__ = ["Card", "Duel", "caveats", "headline", "payoff_meaning"]
 IN_WORDS = {
     "poisoning": ("training-time game", "final minus initial validation loss of the victim"),
 }
+NAMED = 3  # strategies that one clause names
 MIX = 0.005  # weights below half a percent are not worth a clause
 
 
@@ -143,7 +144,7 @@ def payoff_meaning(view: View) -> str:
 
 def caveats(view: View) -> list[str]:
     """How far to trust the page."""
-    seeds, solution = len(view.spec.seeds), view.solution
+    seeds = len(view.spec.seeds)
     found = []
     if seeds == 1:
         found.append("One seed per pair: nothing here has an interval, and another seed may give another picture.")
@@ -159,7 +160,7 @@ def caveats(view: View) -> list[str]:
             "All pairs share their seeds, so that a difference between two cells is surer than their separate "
             "intervals suggest. Sentences that call two strategies alike compare them seed by seed."
         )
-    if solution is not None:
+    if view.solution is not None and not view.flat:
         found.append(
             "The equilibrium is exact for the table of means, and knows no strategy outside it: against strategies "
             "that were not played the exploitabilities are lower bounds."
@@ -211,6 +212,11 @@ def _equilibrium(view: View, solution: Solution) -> str:
     if solution.equilibrium is None:
         return _commitments(solution)
     found, places = solution.equilibrium, solution.payoff.places
+    if view.payoff.mean.size == 1:
+        ending = ""
+        if view.measure is not None and view.outcome is not None:
+            ending = f"; the victim ends at {view.measure.ending(float(view.outcome.mean[0, 0]), view.outcome)}"
+        return f"It pays the {row} {number(found.value, places)} on average, the {column} the opposite{ending}."
     if view.flat:
         return (
             f"Every pair pays the {row} the same, {number(found.value)}, but for rounding: "
@@ -255,7 +261,8 @@ def _change(difference: float, measure: Measure) -> str:
 
 
 def _alike(others: Sequence[str]) -> str:
-    return f" ({listed(others)} cannot be told apart from it with these seeds)" if others else ""
+    names = listed(others) if len(others) <= NAMED else f"{len(others)} others"
+    return f" ({names} cannot be told apart from it with these seeds)" if others else ""
 
 
 def _counted(names: Sequence[str], what: str) -> str:

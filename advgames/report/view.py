@@ -91,7 +91,7 @@ class View:
     unsolved: str
 
     @classmethod
-    def of(cls, results: Results, confidence: float = 0.95) -> View:
+    def of(cls, results: Results, confidence: float = 0.95, resamples: int = 500) -> View:
         """What `results` holds.
 
         Raises:
@@ -104,7 +104,7 @@ class View:
         measure = known[0] if known else None
         solution, unsolved = None, ""
         try:
-            solution = solve(results.empirical_game(), confidence)
+            solution = solve(results.empirical_game(), confidence, resamples)
         except AdvgamesError as error:
             unsolved = "some pairs have not been played" if missing else str(error)
         payoff = _table(spec, [(r, r.payoffs[row]) for r in records], confidence)
@@ -122,9 +122,9 @@ class View:
 
     @property
     def flat(self) -> bool:
-        """Whether all pairs pay the same but for rounding, so that payoffs tell no strategies apart."""
+        """Whether payoffs tell no strategies apart: there is one pair, or all pay the same but for rounding."""
         table = self.payoff.mean
-        if table.size < 2 or np.isnan(table).any():
+        if np.isnan(table).any():
             return False
         return bool(np.ptp(table) <= ROUNDING * np.abs(table).max())
 

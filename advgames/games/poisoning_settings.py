@@ -1,0 +1,80 @@
+"""Settings of the training-time game, and how a task fills what they leave open."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from advgames.errors import SettingError
+from advgames.settings import Settings
+from advgames.tasks import Task
+from advgames.threat import Norm
+from advgames.victims import Batching
+
+__all__ = ["PoisoningSettings", "complete"]
+
+
+class PoisoningSettings(Settings):
+    """Settings of the training-time game; None means the task's own default.
+
+    Attributes:
+        epsilon: radius of both players, in input units; the two below override it per player.
+        epsilon_attacker, epsilon_defender: radius of one player.
+        norm: norm of perturbations, ``"l2"`` or ``"linf"``, per input.
+        batch_size: samples per minibatch (a last partial minibatch of an epoch is dropped).
+        iterations: rounds of a match; or give epochs.
+        epochs: passes over the training set.
+        optimizer: ``"sgd"``, ``"momentum"`` (heavy ball) or ``"adam"``.
+        learning_rate: eta.
+        momentum: of the optimiser ``"momentum"``.
+        validation: what the attacker reasons with: the ``"known"`` validation set, or its own clean minibatch,
+            ``"batch"`` (R9). The defender always knows the validation set. Payoffs are on the validation set.
+        validation_subsample: players reason with this many validation points, drawn afresh each round; payoffs
+            still use all. None: all points, in the same pass as the payoff.
+        train_size, validation_size, test_size: how much of the task's data to use.
+        batching: how matches share a call, see :class:`advgames.victims.Victim`.
+        chunk_size: samples per call of the victim; None: 128 on a CPU where the victim convolves, else 4096.
+    """
+
+    epsilon: NonNegativeFloat | None = None
+    epsilon_attacker: NonNegativeFloat | None = None
+    epsilon_defender: NonNegativeFloat | None = None
+    norm: Norm = "l2"
+    batch_size: PositiveInt | None = None
+    iterations: PositiveInt | None = None
+    epochs: PositiveInt | None = None
+    optimizer: Literal["sgd", "momentum", "adam"] | None = None
+    learning_rate: PositiveFloat | None = None
+    momentum: float = Field(0.9, ge=0, lt=1)
+    validation: Literal["known", "batch"] = "known"
+    validation_subsample: PositiveInt | None = None
+    train_size: PositiveInt | None = None
+    validation_size: PositiveInt | None = None
+    test_size: PositiveInt | None = None
+    batching: Batching = "auto"
+    chunk_size: PositiveInt | None = None
+
+
+def complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:
+    """Every None filled from the task's defaults; iterations computed from epochs.
+
+    Raises:
+        SettingError: settings that contradict each other or the task.
+    """
+    filled = given.model_dump()
+    for name, value in task.defaults.items():
+        if filled.get(name) is None and not (name in ("epochs", "iterations") and (given.epochs or given.iterations)):
+            filled[name] = value
+    for player in ("attacker", "defender"):
+        if filled[f"epsilon_{player}"] is None:
+            filled[f"epsilon_{player}"] = filled["epsilon"]
+    if given.epochs and given.iterations:
+        raise SettingError("poisoning: give iterations or epochs, not both")
+    if task.draw is None and filled["batch_size"] > len(task.train):
+        raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.train)} training samples")
+    if filled["iterations"] is None:
+        if task.draw is not None:
+            raise SettingError(f"{task.name} draws fresh inputs: give iterations, not epochs")
+        filled["iterations"] = filled["epochs"] * (len(task.train) // filled["batch_size"])
+    return PoisoningSettings(**filled)

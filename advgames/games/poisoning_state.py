@@ -1,0 +1,60 @@
+"""The state of the training-time game: G trainings in progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from advgames.games.base import State
+from advgames.games.poisoning_access import ValidationPass
+from advgames.optimizers import Params
+
+__all__ = ["PoisoningState", "Transition"]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What happened to one minibatch: labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each."""
+
+    labels: Tensor
+    clean: Tensor
+    attack: Tensor
+    attacked: Tensor
+    defense: Tensor
+    repaired: Tensor
+
+
+@dataclass
+class PoisoningState(State):
+    """G trainings in progress.
+
+    Attributes:
+        round, phase: rounds played; 0 before the attacker's move, 1 before the defender's.
+        seeds: match seeds, (G,).
+        epsilon_attacker, epsilon_defender: radii, (G,).
+        params, buffers: model parameters and optimiser state, stacked over G.
+        order: this epoch's order of training samples, (G, N) (empty for streaming tasks).
+        sample_ids: which samples the minibatch holds, (G, B).
+        inputs, labels: the clean minibatch, (G, B, ...).
+        attack, attacked: delta and x' once the attacker has moved.
+        initial_loss, validation_loss: mean validation loss before training and now, (G,).
+    """
+
+    round: int
+    phase: int
+    seeds: Tensor
+    epsilon_attacker: Tensor
+    epsilon_defender: Tensor
+    params: Params = field(metadata={"nested": True})
+    buffers: Params = field(metadata={"nested": True})
+    order: Tensor
+    sample_ids: Tensor
+    inputs: Tensor
+    labels: Tensor
+    initial_loss: Tensor
+    validation_loss: Tensor
+    attack: Tensor | None = None
+    attacked: Tensor | None = None
+    validation: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
+    last: Transition | None = field(default=None, metadata={"derived": True}, compare=False)
