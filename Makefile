@@ -34,7 +34,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 install: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
-	$(BIN)/advgames tournament training/configs/digits-levels.yaml --out $(DEMO) --resume
+	$(BIN)/advgames tournament training/configs/digits-levels.yaml --out $(DEMO) --workers 2 --resume
 	$(BIN)/advgames solve $(DEMO)
 	$(BIN)/advgames report $(DEMO)
 	@echo "The report lies at $(abspath $(DEMO))/report.html"

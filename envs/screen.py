@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ __all__ = ["Screen"]
 
 
 class Screen:
-    """One PNG in the system's temporary folder, replaced by every new picture and removed by :meth:`close`.
+    """One PNG in the system's temporary folder, replaced by every new picture; :meth:`close` or the end removes it.
 
     The first picture says on stderr where it is.
 
@@ -34,6 +35,7 @@ class Screen:
             handle, path = tempfile.mkstemp(prefix=f"advgames-{self._name}-", suffix=".png")
             os.close(handle)
             self.path = Path(path)
+            self._remove = weakref.finalize(self, self.path.unlink, missing_ok=True)
             print(f"advgames draws this match into {path}", file=sys.stderr)
         fresh = self.path.with_suffix(".new.png")
         imsave(fresh, frame)
@@ -42,5 +44,5 @@ class Screen:
     def close(self) -> None:
         """Remove the picture."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            self._remove()
             self.path = None

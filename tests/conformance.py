@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from toy_games import IN_TURN, TWICE, Toy
+from toy_games import IN_TURN, SECOND_FIRST, TWICE, Toy
 
 from advgames.envs import Faces, poisoning_v0
 
@@ -77,6 +77,7 @@ ROWS = [
     Row("toy-at-once", toy_v0),
     Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
     Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),
+    Row("toy-second-first", toy_v0, {"phases": SECOND_FIRST, "actions": "ball"}),
 ]
 AT_ONCE = [row for row in ROWS if row.env().unwrapped.game.simultaneous]
 ROLES = [(row, role) for row in ROWS for role in row.env().possible_agents]

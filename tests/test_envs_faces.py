@@ -109,6 +109,8 @@ def test_scribbling_on_tensors_of_a_vector_env_changes_nothing(row: Row) -> None
             found.append({agent: reward.numpy().copy() for agent, reward in rewards.items()})
             if spoil:
                 scribble(actions)
+            state = env.game_state.to_dict()
+            found.append({n: t.numpy().copy() for n, t in state.items() if isinstance(t, torch.Tensor)})
         return found
 
     assert_same(run(spoil=True), run(spoil=False))

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from toy_games import IN_TURN, TWICE, Half, Toy
 
 from advgames.agents import LevelK, Momentum, RandomDirection
-from advgames.envs import Ball, Faces, poisoning_v0
+from advgames.envs import Ball, Faces, poisoning_v0, register
 from advgames.envs.naming import Names
 
 LINEAR = {"task": "linear-regression", "iterations": 5}
@@ -69,6 +69,11 @@ def test_pettingzoo_and_gymnasium_know_the_environment() -> None:
     aec = pettingzoo.make("aec", "advgames/poisoning-v0", max_cycles=2, **LINEAR)
     assert str(aec) == "poisoning_v0" and aec.unwrapped.max_cycles == 2
     assert "advgames/poisoning-v0" not in pettingzoo.parallel_registry
+
+
+def test_registering_twice_is_silent(recwarn: pytest.WarningsRecorder) -> None:
+    register("advgames/poisoning-v0", "advgames.envs.poisoning_v0", parallel=False, role="attacker")
+    assert not recwarn.list
 
 
 def test_importing_environments_is_light_and_registers_without_a_warning() -> None:
@@ -284,7 +289,8 @@ def test_pictures_show_the_match(settings: dict[str, Any]) -> None:
 
 def test_rendering_does_not_change_the_match() -> None:
     plain, drawn = poisoning_v0.env(**LINEAR), poisoning_v0.env(render_mode="rgb_array", **LINEAR)
-    assert_same(play(drawn, seed=0, watch=lambda env: env.render()), play(plain, seed=0))
+    for seed in (0, None):
+        assert_same(play(drawn, seed, watch=lambda env: env.render()), play(plain, seed))
     assert plain.render() is None
 
 

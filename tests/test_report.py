@@ -32,6 +32,8 @@ ACCURACY = {
     ("level-0", "level-1"): 0.94,
     ("level-1", "level-0"): 0.56,
     ("level-1", "level-1"): 0.95,
+    ("level-2", "level-0"): 0.60,
+    ("level-1", "level-2"): 0.95,
 }
 PAYOFF = {
     ("level-0", "level-0"): -2.0,
@@ -135,6 +137,15 @@ def test_the_summary_says_what_attack_and_defence_do(page: str) -> None:
     assert "level-1, moves that to 56.0 %, 42.0 points lower" in page
     assert "level-1, brings it back to 95.0 %, 93 % of what the attack took" in page  # 39 of 42 points
     assert "With nobody attacking, the same defence ends at 94.0 %, 4.0 points lower" in page
+
+
+def test_the_strongest_attack_is_chosen_and_equals_are_named(tmp_path: Path) -> None:
+    levels = [*LEVELS, "level-2"]
+    spec = TournamentSpec(task="digits", players={"attacker": levels, "defender": levels}, seeds=[0, 1, 2])
+    page = page_of(made(tmp_path / "run", spec))
+    assert "level-1, moves that to 56.0 %, 42.0 points lower. Against" in page  # level-2 does less, on every seed
+    assert "the best defence, level-1, brings it back to 95.0 %" in page
+    assert "93 % of what the attack took (level-2 cannot be told apart from it with these seeds)" in page
 
 
 def test_the_page_gives_the_equilibrium_of_the_table(page: str) -> None:

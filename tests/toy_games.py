@@ -18,6 +18,7 @@ Phases = tuple[tuple[str, ...], ...]
 SIMULTANEOUS: Phases = (("row", "column"),)
 TWICE: Phases = (("row", "column"), ("column", "row"))
 IN_TURN: Phases = (("row",), ("column",))
+SECOND_FIRST: Phases = (("column",), ("row",))
 
 
 @dataclass

@@ -240,7 +240,7 @@ def _save_panels(folder: Path | None, spec: MatchSpec, state: Any, count: int = 
         name: getattr(last, name)[0, :count].cpu().float().numpy()
         for name in ("clean", "attack", "attacked", "defense", "repaired")
     }
-    np.savez_compressed(folder / f"{spec.id}.npz", **arrays)
+    np.savez_compressed(folder / f"{spec.id}.npz", labels=last.labels[0, :count].cpu().numpy(), **arrays)
     return f"{folder.name}/{spec.id}.npz"
 
 

@@ -13,7 +13,7 @@ from advgames.equilibrium.sampled import SampledTable, Side
 from advgames.equilibrium.solutions import Equilibrium, ValueInterval
 from advgames.equilibrium.stackelberg import Commitment, StackelbergSolution, solve_stackelberg
 from advgames.equilibrium.tables import Array, Mix, as_mix
-from advgames.equilibrium.zero_sum import Method, solve_zero_sum
+from advgames.equilibrium.zero_sum import Method, ZeroSumSolution, solve_zero_sum
 from advgames.errors import UnsupportedFormError
 
 __all__ = ["EmpiricalGame"]
@@ -121,7 +121,13 @@ class EmpiricalGame(SampledTable):
         if min(len(group.seeds) for group in self.groups) < 2:
             unknown = (np.full(size, np.nan) for size in self.shape)
             return ValueInterval(float("nan"), float("nan"), *unknown)
-        found = [solve_zero_sum(row_payoff, method) for row_payoff, _ in self.resampled(resamples, seed)]
+        solved: dict[bytes, ZeroSumSolution] = {}  # few seeds make few different tables
+        found = []
+        for payoff, _ in self.resampled(resamples, seed):
+            key = payoff.tobytes()
+            if key not in solved:
+                solved[key] = solve_zero_sum(payoff, method)
+            found.append(solved[key])
         low, high = percentiles(np.array([solution.value for solution in found]), confidence).tolist()
         rows = np.mean([solution.row > SUPPORT for solution in found], axis=0)
         columns = np.mean([solution.column > SUPPORT for solution in found], axis=0)

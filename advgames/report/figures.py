@@ -215,7 +215,6 @@ def _svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", text)
     used = set(re.findall(r"#([\w-]+)", text))
     text = re.sub(r'\sid="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
