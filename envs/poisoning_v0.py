@@ -1,7 +1,7 @@
 r"""# Poisoning
 
 An attacker perturbs every minibatch on which a model trains; a defender repairs it before the model learns from it
-(R2T2, "Robust Training in Two-Player Training-time games", section 3).
+(R2T2: Chen et al., "Recursive Reasoning-Based Training-Time Adversarial Machine Learning", section 3).
 
 | Creation | `poisoning_v0.env()`, `pettingzoo.make("aec", "advgames/poisoning-v0")` |
 |---|---|
