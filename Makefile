@@ -61,7 +61,7 @@ type: wheel
 	  && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" --cache-dir "$(CURDIR)/.mypy_cache" -p advgames
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/pdoc --docformat restructuredtext --output-directory site \
+	$(BIN)/pdoc --docformat google --output-directory site \
 	  advgames advgames.agents advgames.envs advgames.training
 	@echo "The pages lie at $(CURDIR)/site/index.html"
 

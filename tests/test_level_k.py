@@ -352,3 +352,14 @@ def test_agents_are_read_from_text(text: str, expected: str) -> None:
 def test_agents_nobody_knows_are_refused_by_name(text: str, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         make_agent(text)
+
+
+def test_projected_levels_on_the_regression_see_the_overshoot_only_with_the_second_order_gradient() -> None:
+    """Eq. 9-10 use eq. 7's gradient: level 3 plays like level 1 there, and like level 2 with ``gradient="second"``."""
+    game = regression()
+    state = after_attack(game, game.reset(SEEDS))
+    access, observation = game.access(state, "defender"), game.observe(state, "defender")
+    far = (observation["inputs"] - 2.5**0.5).abs() > 0.11  # a step of epsilon does not cross the switch
+    for gradient, like in (("first", LevelK(1)), ("second", LevelK(2))):
+        level_3 = LevelK(3, gradient=gradient, steps=3).act(observation, access)  # type: ignore[arg-type]
+        assert torch.equal(level_3[far], like.act(observation, access)[far])
