@@ -54,11 +54,12 @@ class Access:
         self.opponent_radius = opponent_radius
         self.round = round
         self.horizon = horizon
-        self.__seeds = seeds
+        # Half of a hash: the seeds, and with them the order of the data, cannot be had back from it.
+        self._noise_keys = rng.bits(seeds, f"player.{player}", 0, ()) & 0xFFFFFFFF
 
     def noise(self, like: Tensor) -> Tensor:
         """Standard normal numbers of this player alone, fresh each round, shaped (G, ...) like `like`."""
-        return rng.normal(self.__seeds, f"player.{self.player}", self.round, like.shape[1:], dtype=like.dtype)
+        return rng.normal(self._noise_keys, "noise", self.round, like.shape[1:], dtype=like.dtype)
 
 
 class WhiteBox(Access, ABC):

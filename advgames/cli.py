@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from advgames.errors import AdvgamesError, ConfigError, SettingError, UnknownNameError
+from advgames.files import write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +69,9 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A results direct
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; agents of one's own are found in the present folder, as with ``python -m``."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     app()
 
 
@@ -229,7 +232,7 @@ def solve(
     solution = solve_game(game, confidence)
     spec = results.spec
     document = {"game": spec.game, "task": spec.task, "matches": len(results.records()), **solution.to_json()}
-    _write(Path(directory) / "solution.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_whole(Path(directory) / "solution.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
     if as_json:
         _print_json(document)
         return
@@ -428,13 +431,6 @@ def _print_json(value: Any) -> None:
     from advgames.report.numbers import plain
 
     typer.echo(json.dumps(plain(value), indent=1, allow_nan=False))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 if __name__ == "__main__":

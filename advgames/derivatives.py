@@ -59,9 +59,12 @@ def scale(a: Mapping[str, Tensor], factor: float | Tensor) -> Params:
 @torch.no_grad()
 def loss(victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int) -> Tensor:
     """Mean loss per match, (G,)."""
-    samples = inputs.shape[1]
-    parts = [victim.losses(params, inputs[:, c], labels[:, c]).sum(1) for c in chunks(chunk_size, samples)]
-    return torch.stack(parts).sum(0) / samples
+    total: Tensor | None = None
+    for c in chunks(chunk_size, inputs.shape[1]):  # summed as in loss_and_gradient: the same bits
+        part = victim.losses(params, inputs[:, c], labels[:, c]).sum(1)
+        total = part if total is None else total + part
+    assert total is not None
+    return total / inputs.shape[1]
 
 
 @torch.enable_grad()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator
 
-from advgames.errors import ResultsMismatchError
+from advgames.errors import ResultsMismatchError, SettingError
+from advgames.files import write_whole
 from advgames.settings import Settings, parse
 from advgames.spec import MatchSpec, TournamentSpec
 
@@ -23,16 +25,21 @@ __all__ = ["MatchRecord", "Results"]
 class MatchRecord(Settings):
     """What happened in one match, with everything needed to play it again.
 
+    (An agent given as an object is recorded by its repr; only agents with a name can be played again from a record.)
+
     Attributes:
         id: the spec's id.
         game, task, players, seed, settings, dtype, evaluations: the spec.
-        payoffs: player -> sum of its payoffs over the match.
-        measures: name -> number at the end of the match (``test_accuracy``, ``validation_loss``, ...).
+        payoffs: player -> sum of its payoffs over the match; NaN where the training diverged.
+        measures: name -> number at the end of the match (``test_accuracy``, ``validation_loss``, ...), or NaN.
         curves: ``round`` -> rounds measured, and for each curve its values there.
-        timings: ``total_s`` of the batch, ``seconds_per_move`` by player, ``matches_in_batch``.
+        timings: ``total_s`` of the batch, ``seconds_per_move`` by player, ``seconds_per_round`` of the game itself (the
+            model update and the validation pass, whose gradient the players share), ``matches_in_batch``.
         versions, device: where it was played.
         panels: file of example inputs (relative to the results directory), or None.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
 
     id: str
     game: str
@@ -50,14 +57,30 @@ class MatchRecord(Settings):
     device: str = "cpu"
     panels: str | None = None
 
+    @field_validator("payoffs", "measures", mode="before")
+    @classmethod
+    def _numbers(cls, value: dict[str, float | None]) -> dict[str, float]:
+        return {name: _finite_or_nan(number) for name, number in value.items()}
+
+    @field_validator("curves", mode="before")
+    @classmethod
+    def _lists_of_numbers(cls, value: dict[str, list[float | None]]) -> dict[str, list[float]]:
+        return {name: [_finite_or_nan(number) for number in numbers] for name, numbers in value.items()}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the match has no finite payoffs."""
+        return any(math.isnan(payoff) for payoff in self.payoffs.values())
+
     @property
     def spec(self) -> MatchSpec:
         """The match to play to get this record again."""
         return MatchSpec(**self.model_dump(include=set(MatchSpec.model_fields)))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able dict."""
-        return self.model_dump(mode="json")
+        """JSON-able dict; NaN is null."""
+        found: dict[str, Any] = _without_nan(self.model_dump(mode="json"))
+        return found
 
 
 class Results:
@@ -85,7 +108,9 @@ class Results:
             if not resume:
                 raise ResultsMismatchError(f"{directory} holds a tournament already; resume it or choose another")
             found = TournamentSpec.from_yaml(held)
-            differing = [n for n in TournamentSpec.model_fields if getattr(found, n) != getattr(spec, n)]
+            # as text, in order: the order of the players says who has the rows
+            texts = [{n: json.dumps(v) for n, v in s.model_dump(mode="json").items()} for s in (found, spec)]
+            differing = [n for n in texts[0] if texts[0][n] != texts[1][n]]
             if differing:
                 raise ResultsMismatchError(
                     f"{directory} holds another tournament: "
@@ -95,7 +120,7 @@ class Results:
             raise ResultsMismatchError(f"{directory} holds records but no tournament.yaml that says of what")
         else:
             directory.mkdir(parents=True, exist_ok=True)
-            _write_whole(held, spec.to_yaml())
+            write_whole(held, spec.to_yaml())
         results = cls(directory, spec)
         results._drop_cut_line()
         return results
@@ -148,14 +173,21 @@ class Results:
         """The payoff table, row player first; cells keep their samples by seed.
 
         Raises:
-            SettingError: cells without any match, by name.
+            SettingError: cells without any match, or matches whose training diverged, by name.
         """
         from advgames.equilibrium import EmpiricalGame
 
         first, second = self.spec.players
         samples: dict[tuple[str, str], dict[int | str, float]] = {}
         others: dict[tuple[str, str], dict[int | str, float]] = {}
-        for record in self.records():
+        records = self.records()
+        if diverged := [record for record in records if record.diverged]:
+            named = ", ".join(f"{' vs '.join(r.players.values())} (seed {r.seed})" for r in diverged[:10])
+            raise SettingError(
+                f"{self.directory}: {len(diverged)} matches diverged and have no payoff: {named}; "
+                "a smaller learning_rate or radius may help"
+            )
+        for record in records:
             cell = (record.players[first], record.players[second])
             samples.setdefault(cell, {})[record.seed] = record.payoffs[first]
             others.setdefault(cell, {})[record.seed] = record.payoffs[second]
@@ -176,14 +208,19 @@ class Results:
 
     def _drop_cut_line(self) -> None:
         if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
-            _write_whole(self._file, "".join(line + "\n" for line in self._lines()))
+            write_whole(self._file, "".join(line + "\n" for line in self._lines()))
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+def _finite_or_nan(number: float | None) -> float:
+    return number if number is not None and math.isfinite(number) else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    """NaN as None, all the way down: JSON has no NaN."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return value

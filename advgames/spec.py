@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator
 
 from advgames.errors import ConfigError
 from advgames.settings import Settings, parse
 
 __all__ = ["MatchSpec", "TournamentSpec"]
 
-Seed = NonNegativeInt
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+#: settings in which matches of one batch may differ
+PER_MATCH = ("epsilon", "epsilon_attacker", "epsilon_defender")
 Dtype = Literal["float32", "float64"]
 
 
@@ -51,7 +53,7 @@ class MatchSpec(Settings):
     def batch_key(self) -> str:
         """Equal for matches that differ only in seed or radius: those run as one batch."""
         rest = self.model_dump(mode="json", exclude={"seed"})
-        rest["settings"] = {n: v for n, v in rest["settings"].items() if not n.startswith("epsilon")}
+        rest["settings"] = {n: v for n, v in rest["settings"].items() if n not in PER_MATCH}
         return _digest(rest)
 
     def __hash__(self) -> int:
@@ -78,6 +80,14 @@ class TournamentSpec(Settings):
     dtype: Dtype = "float32"
     evaluations: PositiveInt = 20
     batch_limit: PositiveInt = 32
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that name this tournament."""
+        return _digest(self.model_dump(mode="json"))
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @field_validator("seeds", mode="before")
     @classmethod

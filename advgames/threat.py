@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -52,14 +53,19 @@ class Threat:
         return found
 
     def unit(self, direction: Tensor) -> Tensor:
-        """The steepest perturbation of norm 1 along `direction` (the paper's e(.)); a zero direction stays zero."""
+        """The steepest perturbation of norm 1 along `direction` (the paper's e(.)).
+
+        A direction that is zero, or not finite (the training of that match has diverged), gives no perturbation.
+        """
+        largest = direction.flatten(2).abs().amax(2)
+        usable = torch.isfinite(largest) & (largest > 0)
+        direction = torch.where(_per_input(usable, direction), direction, torch.zeros_like(direction))
         if self.norm == "linf":
             return torch.sign(direction)
         # Scaling by the largest entry first keeps tiny gradients from underflowing in the squares.
-        largest = direction.flatten(2).abs().amax(2)
-        scaled = direction / _per_input(torch.where(largest > 0, largest, 1.0), direction)
+        scaled = direction / _per_input(torch.where(usable, largest, torch.ones_like(largest)), direction)
         length = torch.linalg.vector_norm(scaled.flatten(2), dim=2)
-        return scaled / _per_input(torch.where(length > 0, length, 1.0), direction)
+        return scaled / _per_input(torch.where(usable, length, torch.ones_like(length)), direction)
 
     def project(self, delta: Tensor) -> Tensor:
         """The nearest perturbation of norm at most 1 (r2t2.txt eq. 9, Proj)."""
@@ -73,7 +79,7 @@ class Threat:
         return moved if self.bounds is None else moved.clamp(*self.bounds)
 
     def check(self, delta: object, inputs: Tensor, player: str) -> Tensor:
-        """`delta` itself if it is a legal perturbation of `inputs`, else a named error.
+        """A copy of `delta` if it is a legal perturbation of `inputs`, else a named error.
 
         Raises:
             ActionDtypeError, ActionShapeError, ActionDeviceError, NonFiniteActionError, RadiusExceededError
@@ -89,14 +95,14 @@ class Threat:
         if delta.device != inputs.device:
             raise ActionDeviceError(f"{player}: expected device {inputs.device}, got {delta.device}")
         largest = float(self.norms(delta.detach()).max())  # the one host sync of a move; NaN propagates
-        if largest != largest or largest == float("inf"):
+        if not math.isfinite(largest) and not bool(torch.isfinite(delta).all()):
             raise NonFiniteActionError(f"{player}: the perturbation contains NaN or infinity")
-        if largest > 1.0 + self.tolerance:
+        if not largest <= 1.0 + self.tolerance:
             raise RadiusExceededError(
                 f"{player}: the largest {self.norm} norm is {largest:.6g}, but at most 1 is allowed "
                 "(perturbations are given in units of the radius epsilon)"
             )
-        return delta.detach()
+        return delta.detach().clone()
 
 
 def _per_input(values: Tensor, like: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ class LevelK(Agent):
 
     Args:
         k: level, at least 1.
-        method: ``"auto"`` (closed forms at levels 1 and 2), ``"closed"`` or ``"pgd"``.
+        method: ``"auto"`` (closed forms at levels 1 and 2, unless one of the options below asks for projected
+            steps), ``"closed"`` or ``"pgd"``.
         gradient: utility gradient of the projected steps: ``"first"`` (eq. 7, as the paper), ``"second"``, or
             ``"exact"`` (through the optimiser's true step).
         steps: number of projected steps; None: max(k, ceil(c / Gamma_k)) per match. The paper prints "c Gamma_k",
@@ -78,9 +79,14 @@ class LevelK(Agent):
         for name, value in (("steps", steps), ("c", c), ("m", m), ("max_steps", max_steps)):
             if value is not None and not value > 0:
                 raise SettingError(f"{name} must be positive, got {value}")
+        for name, count in (("steps", steps), ("max_steps", max_steps)):
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+                raise SettingError(f"{name} must be an integer, got {count!r}")
         self.k, self.method, self.gradient, self.steps = k, method, gradient, steps
         self.c, self.m, self.finite_steps, self.max_steps = c, m, finite_steps, max_steps
         self._curvature: Tensor | None = None
+        if method == "closed" and set(self._settings()) - {"k", "method"}:
+            raise SettingError(f"{self!r}: closed forms take no options of projected steps")
 
     def reset(self, access: Access) -> None:
         """Forget the last match; estimate M if the number or size of steps needs it."""
@@ -113,17 +119,17 @@ class LevelK(Agent):
         """Projected steps of each match, (G,) int64."""
         if self.steps is not None:
             return torch.full_like(access.radius, self.steps, dtype=torch.int64)
-        needed = torch.ceil(self.c / self._gamma(self.k, access)).clamp(min=self.k, max=self.max_steps)
+        needed = torch.ceil(self.c / self._gamma(self.k, access.radius)).clamp(min=self.k, max=self.max_steps)
         return needed.to(torch.int64)
 
     @property
     def _projected(self) -> bool:
-        return self.method == "pgd" or (self.method == "auto" and self.k > 2)
+        return self.method == "pgd" or (self.method == "auto" and (self.k > 2 or len(self._settings()) > 1))
 
-    def _gamma(self, level: int, access: Access) -> Tensor:
+    def _gamma(self, level: int, radius: Tensor) -> Tensor:
         if self._curvature is None:
             raise PhaseError(f"{self!r}: call reset(access) at the start of a match, where M is estimated")
-        return step_size(level, self._curvature, access.radius)
+        return step_size(level, self._curvature, radius)
 
     def _estimate(self, access: WhiteBox) -> Tensor:
         """M per match, (G,)."""
@@ -140,13 +146,15 @@ class LevelK(Agent):
         for i in range(int(steps.max())):
             attacked = threat.perturb(inputs, delta, access.radius)
             repaired = threat.perturb(attacked, sigma, access.opponent_radius)
-            moved = self._advance(delta, access.utility_gradient(repaired, self.gradient), self.k, access)
+            ascent = access.utility_gradient(repaired, self.gradient)
+            moved = self._advance(delta, ascent, self.k, access.radius, access)
             delta = _where(i < steps, moved, delta)
             if i + 1 == int(steps.max()):
                 break  # the last imagined reply would change nothing
             attacked = threat.perturb(inputs, delta, access.radius)
             repaired = threat.perturb(attacked, sigma, access.opponent_radius)
-            sigma = self._advance(sigma, -access.utility_gradient(repaired, self.gradient), self.k - 1, access)
+            descent = -access.utility_gradient(repaired, self.gradient)
+            sigma = self._advance(sigma, descent, self.k - 1, access.opponent_radius, access)
         return delta
 
     def _descend(self, inputs: Tensor, access: WhiteBox) -> Tensor:
@@ -155,15 +163,21 @@ class LevelK(Agent):
         steps = self.num_steps(access)
         for i in range(int(steps.max())):
             repaired = access.threat.perturb(inputs, sigma, access.radius)
-            moved = self._advance(sigma, -access.utility_gradient(repaired, self.gradient), self.k, access)
+            descent = -access.utility_gradient(repaired, self.gradient)
+            moved = self._advance(sigma, descent, self.k, access.radius, access)
             sigma = _where(i < steps, moved, sigma)
         return sigma
 
-    def _advance(self, delta: Tensor, ascent: Tensor, level: int, access: WhiteBox) -> Tensor:
-        """Proj(delta + (Gamma / eps) ascent); with infinite steps the unit vector along the ascent."""
+    def _advance(self, delta: Tensor, ascent: Tensor, level: int, radius: Tensor, access: WhiteBox) -> Tensor:
+        """Proj(delta + (Gamma / eps) ascent); with infinite steps the unit vector along the ascent.
+
+        `level` and `radius` are those of the player whose step it is. Without an ascent delta stays.
+        """
         if not self.finite_steps or level <= 1:
-            return access.threat.unit(ascent)
-        size = self._gamma(level, access) / access.radius.clamp(min=torch.finfo(ascent.dtype).tiny)
+            moved = access.threat.unit(ascent)
+            still = access.threat.norms(moved) == 0
+            return torch.where(still.reshape(*still.shape, *[1] * (delta.ndim - 2)), delta, moved)
+        size = self._gamma(level, radius) / radius.clamp(min=torch.finfo(ascent.dtype).tiny)
         return access.threat.project(delta + size.reshape(-1, *[1] * (ascent.ndim - 1)) * ascent)
 
     def _settings(self) -> dict[str, Any]:

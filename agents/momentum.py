@@ -19,7 +19,8 @@ class Momentum(Agent):
     """R6: h(x) <- Proj(beta h(x) + (1 - beta) delta(x)), played in place of delta (r2t2.txt A.1.1).
 
     h starts at zero, so after n visits of an input its norm is at most 1 - beta^n: in runs of few epochs the
-    attack stays small (0.64 after 20 epochs at beta = 0.95). Only a player who recognises inputs can do this:
+    attack stays small (0.64 after 20 epochs at beta = 0.95). The histories of all training inputs are kept: as much
+    memory as the training set, for every match of a batch. Only a player who recognises inputs can do this:
     the attacker.
 
     Args:

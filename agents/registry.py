@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +47,7 @@ def make_agent(text: str) -> Agent:
         UnknownNameError: no such agent or wrapper; names the nearest known.
         SettingError: an option the agent does not take, or a text that cannot be read.
     """
-    first, *rest = text.split("+")
+    first, *rest = re.split(r"\+(?![^(]*\))", text)  # not at a plus within parentheses
     name, options = _parse(first, text)
     agent = _build(_find(name), options, text)
     for term in rest:
@@ -60,7 +62,7 @@ def _find(name: str) -> Callable[..., Agent]:
     level = _LEVEL.match(name)
     if level:
         k = int(level.group(1))
-        return Null if k == 0 else lambda **options: LevelK(k, **options)
+        return Null if k == 0 else functools.partial(LevelK, k)
     if name in AGENTS:
         return AGENTS[name]
     if ":" in name:
@@ -102,6 +104,10 @@ def _value(text: str) -> Any:
 
 
 def _build(factory: Callable[..., Agent], options: dict[str, Any], text: str) -> Agent:
+    known = [p.name for p in inspect.signature(factory).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    takes_any = len(known) < len(inspect.signature(factory).parameters)
+    if not takes_any and (unknown := sorted(set(options) - set(known))):
+        raise UnknownNameError("option", unknown[0], known, f"agent {text!r}")
     try:
         agent = factory(**options)
     except TypeError as error:

@@ -105,7 +105,7 @@ class GameVectorEnv:
         state, payoffs, terminated = self.game.step(self.game_state, own)
         self._state = state
         rewards = {
-            self._names.agent(p): payoffs.get(p, torch.zeros(self.num_games, device=self.device))
+            self._names.agent(p): payoffs.get(p, torch.zeros(self.num_games, device=self.device, dtype=self.game.dtype))
             for p in self.game.players
         }
         cut = self.max_cycles is not None and state.phase == 0 and state.round >= self.max_cycles

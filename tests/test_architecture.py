@@ -22,7 +22,7 @@ FORBIDDEN = {
         "stable_baselines3",
     ],
     "agents": ["advgames.envs", "advgames.training", "gymnasium", "pettingzoo"],
-    "envs": ["advgames.training"],
+    "envs": ["advgames.training", "advgames.agents"],
     "training": [],
 }
 EVERYTHING_ALLOWED = {ROOT / "advgames" / "cli.py"}
@@ -57,7 +57,7 @@ def test_a_room_imports_only_what_the_arrows_allow(room: str, file: Path) -> Non
 def test_a_module_says_in_its_first_line_what_lives_in_it_and_names_its_door(room: str, file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     doc = ast.get_docstring(tree)
-    assert (doc and doc.splitlines()[0].endswith((".", ":", "?"))) or (doc and len(doc.splitlines()[0]) > 10), file
+    assert doc and len(doc.splitlines()[0]) > 10, file
     has_door = any(isinstance(n, ast.Assign | ast.AnnAssign) and "__all__" in ast.unparse(n) for n in tree.body)
     assert has_door or not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in tree.body), file
 

@@ -146,6 +146,18 @@ def test_level_1_and_2_gradients_equal_central_differences_of_the_utilities_they
     assert ((ours - differences).norm(dim=1) <= 1e-4 * differences.norm(dim=1)).all()
 
 
+@pytest.mark.parametrize(("level", "eta"), [(1, 1e-5), (2, 1e-3)])
+def test_level_1_and_2_equal_central_differences_of_the_true_utility_where_steps_are_small(level: int, eta: float) -> None:
+    """U itself, through the game's own update and validation pass; level 1 errs by O(eta), level 2 by O(eta^2)."""
+    game = smooth_game(learning_rate=eta)
+    state = trained(smooth_game(), 3)
+    access, entries = game.access(state, "attacker"), probes(state)
+    differences = central_difference(access.utility, state.inputs, entries, h=1e-3)
+    ours = access.utility_gradient(state.inputs, "first" if level == 1 else "second")
+    probed = torch.stack([ours[(slice(None), *e)] for e in entries], 1)
+    assert ((probed - differences).norm(dim=1) <= 1e-4 * differences.norm(dim=1)).all()
+
+
 def test_small_steps_make_all_three_orders_agree_and_large_ones_rank_them() -> None:
     """As eta falls, first and second order approach the exact gradient, second faster."""
     errors = {}
@@ -192,6 +204,35 @@ def test_the_nested_gradient_follows_equation_9_step_by_step() -> None:
         attacked = (x + 0.7 * delta).clamp(0, 1)
         sigma = threat.unit(-access.utility_gradient((attacked + 0.4 * sigma).clamp(0, 1)))
     torch.testing.assert_close(LevelK(3, steps=3).act(game.observe(state, "attacker"), access), delta)
+
+
+def test_finite_nested_steps_use_each_player_s_own_radius() -> None:
+    """Eq. 9 with Gamma_k / eps_atk for the attacker and Gamma_{k-1} / eps_def for the imagined defender."""
+    game = smooth_game(epsilon_attacker=1.3, epsilon_defender=0.2)
+    state = trained(game, 1)
+    access, threat, x = game.access(state, "attacker"), game.threat, state.inputs
+    m = torch.tensor(3.0, dtype=torch.float64)
+    gamma_3, gamma_2 = 1 / (m**2 * 9 * (1 + 2 * m * 1.3)), 1 / (m**2 * 4)
+    delta = sigma = torch.zeros_like(x)
+    for _ in range(3):
+        repaired = ((x + 1.3 * delta).clamp(0, 1) + 0.2 * sigma).clamp(0, 1)
+        delta = threat.project(delta + gamma_3 / 1.3 * access.utility_gradient(repaired))
+        repaired = ((x + 1.3 * delta).clamp(0, 1) + 0.2 * sigma).clamp(0, 1)
+        sigma = threat.project(sigma - gamma_2 / 0.2 * access.utility_gradient(repaired))
+    agent = LevelK(3, steps=3, finite_steps=True, m=3.0)
+    agent.reset(access)
+    torch.testing.assert_close(agent.act(game.observe(state, "attacker"), access), delta)
+    assert 0 < float(threat.norms(delta).max()) < 1  # inside the ball: the step sizes show
+
+
+def test_options_of_projected_steps_make_low_levels_project() -> None:
+    game = smooth_game(learning_rate=0.5)
+    state = trained(game, 1)
+    access, observation = game.access(state, "attacker"), game.observe(state, "attacker")
+    exact = LevelK(1, gradient="exact", steps=1).act(observation, access)
+    expected = game.threat.unit(access.utility_gradient(state.inputs, "exact"))
+    torch.testing.assert_close(exact, expected)
+    assert not torch.allclose(exact, LevelK(1).act(observation, access))
 
 
 def test_the_defender_s_projected_gradient_lowers_the_utility_more_with_more_finite_steps() -> None:
@@ -331,6 +372,7 @@ def test_the_defender_cannot_have_a_history() -> None:
         ("level-3(gradient=exact, steps=4)", "LevelK(k=3, gradient='exact', steps=4)"),
         ("level-1 + momentum(beta=0.9)", "Momentum(agent=LevelK(k=1), beta=0.9)"),
         ("advgames.agents:RandomDirection", "RandomDirection()"),
+        ("level-3(m=1e+3)+momentum", "Momentum(agent=LevelK(k=3, m=1000.0), beta=0.95)"),
     ],
 )
 def test_agents_are_read_from_text(text: str, expected: str) -> None:
@@ -342,7 +384,10 @@ def test_agents_are_read_from_text(text: str, expected: str) -> None:
     [
         ("levle-1", UnknownNameError, "did you mean 'level-"),
         ("level-1+momentun", UnknownNameError, "did you mean 'momentum'"),
-        ("level-1(stepz=3)", SettingError, "stepz"),
+        ("level-1(stepz=3)", UnknownNameError, "unknown option .*did you mean 'steps'"),
+        ("level-1(steps=2.5)", SettingError, "integer"),
+        ("level-1(steps=true)", SettingError, "integer"),
+        ("level-2(method=closed, gradient=exact)", SettingError, "closed forms take no options"),
         ("level-3(method=closed)", SettingError, "levels 1 and 2 only"),
         ("level-1(steps)", SettingError, "name=value"),
         ("nowhere:Agent", SettingError, "cannot be imported"),

@@ -105,22 +105,88 @@ def test_same_seed_same_match_and_other_seeds_other_matches() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_a_saved_state_goes_on_exactly() -> None:
-    game = digits(dtype=torch.float32)
-    state = game.reset([0, 1])
-    agent = LevelK(1)
-    ends = []
-    for restore in (False, True):
-        current = state
+@pytest.mark.parametrize("defender", ["level-1", "null"])
+def test_a_saved_state_goes_on_exactly(defender: str) -> None:
+    """Many chunks, saved once in the middle of a round and once between rounds; every payoff is compared."""
+    game = digits(dtype=torch.float32, chunk_size=4)
+    agents = {"attacker": LevelK(1), "defender": make_agent(defender)}
+    gains: dict[bool, list[Tensor]] = {False: [], True: []}
+    for restore, found in gains.items():
+        state = game.reset([0, 1])
         for step in range(2 * game.horizon):
-            (player,) = game.movers(current)
-            action = agent.act(game.observe(current, player), game.access(current, player))
-            current, _, _ = game.step(current, {player: action})
-            if restore and step in (4, 7):  # once in the middle of a round, once between rounds
-                current = PoisoningState.from_dict(current.to_dict())
-        ends.append(current)
-    assert torch.equal(ends[0].validation_loss, ends[1].validation_loss)
-    assert all(torch.equal(ends[0].params[n], ends[1].params[n]) for n in ends[0].params)
+            (player,) = game.movers(state)
+            action = agents[player].act(game.observe(state, player), game.access(state, player))
+            state, payoffs, _ = game.step(state, {player: action})
+            found.append(payoffs["attacker"])
+            if restore and step in (4, 7):
+                state = PoisoningState.from_dict(state.to_dict())
+    assert all(torch.equal(a, b) for a, b in zip(gains[False], gains[True], strict=True))
+
+
+def test_a_step_is_a_function_of_state_and_action_whoever_has_looked_at_gradients() -> None:
+    game = digits(dtype=torch.float32, chunk_size=4)
+    state = game.reset([0])
+    for player in ("attacker", "defender", "attacker"):
+        state, _, _ = game.step(state, {player: game.null_action(state, player)})
+    action = {"defender": game.null_action(state, "defender")}
+    unseen = game.step(state, action)[1]["attacker"]
+    _ = game.access(state, "defender").validation.gradient
+    assert torch.equal(game.step(state, action)[1]["attacker"], unseen)
+
+
+def test_players_cannot_change_the_game_through_what_they_see_submit_or_know() -> None:
+    game = digits()
+    state = game.reset([0])
+    before = {name: v.clone() if isinstance(v, Tensor) else v for name, v in state.to_dict().items()}
+    for seen in game.observe(state, "attacker").values():
+        seen.zero_()
+    access = game.access(state, "attacker")
+    for known in (*access.params.values(), *access.buffers.values()):
+        known.fill_(7)
+    assert all(torch.equal(v, state.to_dict()[n]) if isinstance(v, Tensor) else True for n, v in before.items())
+    delta = game.null_action(state, "attacker")
+    following, _, _ = game.step(state, {"attacker": delta})
+    delta.add_(5)
+    assert following.attack is not None and following.attack.max() == 0
+
+
+@pytest.mark.parametrize("subsample", [None, 7])
+def test_both_players_share_one_validation_gradient_a_round(subsample: int | None) -> None:
+    game = digits(validation_subsample=subsample)
+    state = game.reset([0])
+    attacker = game.access(state, "attacker").validation
+    state, _, _ = game.step(state, {"attacker": game.null_action(state, "attacker")})
+    assert game.access(state, "defender").validation is attacker
+
+
+def test_an_attacker_without_the_validation_set_does_not_see_its_loss_either() -> None:
+    game = digits(validation="batch")
+    state = game.reset([0])
+    assert game.observe(state, "attacker")["validation_loss"].item() == 0
+    assert game.observe(state, "defender")["validation_loss"].item() > 0
+
+
+@pytest.mark.parametrize("pair", [("level-1", "level-1"), ("null", "null"), ("level-3", "level-2")])
+def test_a_match_that_diverges_leaves_the_others_alone(pair: tuple[str, str]) -> None:
+    """Radius 1e30 in one match of two, unbounded inputs, large steps: it ends in NaN, the other as it does alone."""
+    game = PoisoningGame("linear-regression", learning_rate=0.2, iterations=12)
+    agents = {"attacker": make_agent(pair[0]), "defender": make_agent(pair[1])}
+
+    def run(seeds: list[int], radii: list[float]) -> Tensor:
+        state = game.reset(seeds, epsilon_attacker=radii, epsilon_defender=radii)
+        if radii[-1] > 1:
+            state.params["theta"][-1] = float("inf")  # whatever made it so
+        for player, agent in agents.items():
+            agent.reset(game.access(state, player))
+        while not game.over(state):
+            (player,) = game.movers(state)
+            action = agents[player].act(game.observe(state, player), game.access(state, player))
+            state, _, _ = game.step(state, {player: action})
+        return state.validation_loss
+
+    both = run([3, 4], [0.1, 1e30])
+    assert torch.isfinite(both[0]) and not torch.isfinite(both[1])
+    torch.testing.assert_close(both[0], run([3], [0.1])[0])
 
 
 def test_radii_are_per_match() -> None:
@@ -188,11 +254,12 @@ def reachable(root: object, depth: int = 8) -> list[Tensor]:
 @pytest.mark.parametrize("player", ["attacker", "defender"])
 def test_no_path_leads_from_a_player_to_what_is_hidden_from_it(player: str) -> None:
     game = digits()
-    state = game.reset([0])
+    state = game.reset([123456789])
     if player == "defender":
         state, _, _ = game.step(state, {"attacker": game.threat.unit(torch.ones_like(state.inputs))})
     known = reachable(game.access(state, player)) + reachable(game.observe(state, player))
-    hidden = [game.task.test.inputs, game.task.train.inputs, game.task.test.labels]
+    hidden = [game.task.test.inputs, game.task.train.inputs, game.task.test.labels, game.task.train.labels, state.seeds]
+    hidden.append(state.order)
     if player == "defender":
         hidden += [state.inputs, state.sample_ids]
     for secret in hidden:
@@ -239,6 +306,7 @@ def test_a_match_that_is_over_takes_no_more_moves() -> None:
         ({"train_size": 5000}, SettingError, "train_size must lie in"),
         ({"iterations": 3, "epochs": 1}, SettingError, "not both"),
         ({"task": "digit"}, UnknownNameError, "did you mean 'digits'"),
+        ({"momentum": 0.5}, SettingError, "momentum applies to optimizer 'momentum'"),
     ],
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, Any], error: type[Exception], says: str) -> None:
@@ -288,6 +356,16 @@ def test_a_user_s_own_victim_and_task_play() -> None:
     task = replace(load_task("digits", None, 60, 30, 20), make_victim=lambda: Victim(mlp(64, 8)))
     state, _ = play(PoisoningGame(task, batch_size=10, iterations=3), "level-1", "level-1", [0, 1])
     assert torch.isfinite(state.validation_loss).all()
+
+
+def test_a_task_without_defaults_says_what_it_needs() -> None:
+    from dataclasses import replace
+
+    from advgames.tasks import load_task
+
+    bare = replace(load_task("digits", None, 60, 30, 20), defaults={})
+    with pytest.raises(SettingError, match="epsilon_attacker, epsilon_defender, batch_size, optimizer, learning_rate"):
+        PoisoningGame(bare)
 
 
 def test_a_batch_larger_than_the_data_or_a_wrong_player_is_refused() -> None:

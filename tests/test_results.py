@@ -41,6 +41,7 @@ def test_a_spec_survives_yaml(tmp_path: Path) -> None:
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [1, 1]\n", SettingError, "distinct"),
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: 0\n", SettingError, "at least one"),
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [-1]\n", SettingError, "seeds"),
+        ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [9223372036854775808]\n", SettingError, "seeds"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:
@@ -110,6 +111,24 @@ def test_altered_and_foreign_records_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("{not json}\n")
     with pytest.raises(ResultsMismatchError, match="line 1 is damaged"):
         results.records()
+
+
+def test_who_has_the_rows_is_part_of_the_tournament(tmp_path: Path) -> None:
+    Results.create(tmp_path, SPEC)
+    turned = SPEC.model_copy(update={"players": dict(reversed(SPEC.players.items()))})
+    with pytest.raises(ResultsMismatchError, match="players"):
+        Results.create(tmp_path, turned, resume=True)
+    assert hash(SPEC) == hash(SPEC.model_copy()) and SPEC.id != turned.model_copy(update={"seeds": [5]}).id
+
+
+def test_a_diverged_match_is_recorded_as_null_and_named_when_the_table_is_asked_for(tmp_path: Path) -> None:
+    results = Results.create(tmp_path, SPEC)
+    matches = list(SPEC.matches())
+    results.append([*(record(m) for m in matches[:-1]), record(matches[-1], float("nan"))])
+    assert "NaN" not in (tmp_path / "records.jsonl").read_text()
+    assert [r.diverged for r in results.records()] == [False] * 7 + [True]
+    with pytest.raises(SettingError, match=r"level-1 vs level-1 \(seed 1\)"):
+        results.empirical_game()
 
 
 def test_a_folder_without_a_tournament_is_no_results_directory(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_unit_has_norm_one_and_the_zero_direction_stays_zero() -> None:
     assert torch.equal(Threat("linf").unit(VECTORS), torch.tensor([[[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]]))
 
 
+def test_a_direction_that_is_not_finite_gives_no_perturbation_and_spoils_no_other() -> None:
+    direction = torch.tensor([[[float("nan"), 1.0], [float("inf"), 0.0], [0.0, 2.0]]])
+    for norm in ("l2", "linf"):
+        assert torch.equal(Threat(norm).unit(direction), torch.tensor([[[0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]]))
+
+
 def test_projection_moves_only_what_is_too_long() -> None:
     inside = torch.tensor([[[0.3, 0.4]]])
     for norm in ("l2", "linf"):
@@ -50,6 +56,7 @@ def test_perturb_scales_by_each_match_s_radius_and_respects_the_bounds() -> None
         (torch.full((1, 3, 2), float("nan")), NonFiniteActionError, "NaN"),
         (torch.tensor([[[0.0, 0.0], [float("inf"), 0.0], [0.0, 0.0]]]), NonFiniteActionError, "infinity"),
         (torch.full((1, 3, 2), 0.75), RadiusExceededError, "1.06066"),
+        (torch.full((1, 3, 2), 1e30), RadiusExceededError, "at most 1"),
     ],
 )
 def test_each_illegal_perturbation_has_its_own_error(delta: object, error: type[Exception], says: str) -> None:

@@ -62,6 +62,73 @@ def test_matches_that_differ_in_radius_run_as_one_batch_and_equal_those_run_alon
     assert together[0].payoffs["attacker"] < together[2].payoffs["attacker"]
 
 
+def test_every_match_of_a_batch_is_validated() -> None:
+    players = {"attacker": "level-1", "defender": "null"}
+    good = MatchSpec(task="digits", players=players, settings={**TINY, "epsilon": None})
+    with pytest.raises(UnknownNameError, match="did you mean 'epsilon'"):
+        play_specs([good, good.model_copy(update={"settings": {**TINY, "epsilonn": 0.5}})])
+    with pytest.raises(SettingError, match="epsilon"):
+        play_specs([good, good.model_copy(update={"settings": {**TINY, "epsilon": -1.0}})])
+    with pytest.raises(UnknownNameError, match="unknown setting 'device'"):
+        play_specs([good.model_copy(update={"settings": {**TINY, "device": "cuda"}})])
+    (record,) = play_specs([good])
+    (default,) = play_specs([good.model_copy(update={"settings": TINY})])
+    assert record.payoffs == default.payoffs
+
+
+def test_a_tournament_in_which_trainings_diverge_ends_and_says_so(tmp_path: Path) -> None:
+    spec = TournamentSpec(
+        task="linear-regression",
+        players={"attacker": ["level-0", "level-1"], "defender": ["level-0"]},
+        seeds=[0, 1],
+        settings={"learning_rate": 50.0},
+    )
+    results = tournament(spec, tmp_path)
+    assert all(record.diverged for record in results.records()) and results.missing() == []
+    assert [outcome(r)["players"] for r in tournament(spec, tmp_path, resume=True).records()] == [
+        outcome(r)["players"] for r in results.records()
+    ]
+    with pytest.raises(SettingError, match="4 matches diverged"):
+        results.empirical_game()
+
+
+def test_a_batch_whose_records_were_cut_is_played_again_without_duplicates(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"players": {"attacker": ["level-1"], "defender": ["level-0"]}})
+    expected = [outcome(r) for r in tournament(spec, tmp_path).records()]
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    resumed = tournament(spec, tmp_path, resume=True)
+    assert [outcome(r) for r in resumed.records()] == expected
+    assert len(file.read_text().splitlines()) == len(expected)
+
+
+def test_damaged_and_stale_checkpoints_do_no_harm(tmp_path: Path, monkeypatch: Any) -> None:
+    from advgames.games import PoisoningGame
+
+    spec = SPEC.model_copy(update={"players": {"attacker": ["level-1"], "defender": ["level-0"]}})
+    expected = [outcome(r) for r in tournament(spec, tmp_path / "whole").records()]
+    move = PoisoningGame._move
+
+    def killed(self: Any, state: Any, actions: Any) -> Any:
+        if state.round == 5:
+            raise Killed
+        return move(self, state, actions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PoisoningGame, "_move", killed)
+        with pytest.raises(Killed):
+            tournament(spec, tmp_path / "out", checkpoint_every=0.0)
+    (checkpoint,) = (tmp_path / "out" / "checkpoints").iterdir()
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        resumed = tournament(spec, tmp_path / "out", resume=True)
+    assert [outcome(r) for r in resumed.records()] == expected
+    checkpoint.write_bytes(whole)  # as if killed between the last record and its removal
+    tournament(spec, tmp_path / "out", resume=True)
+    assert not checkpoint.exists()
+
+
 def test_agents_of_one_s_own_play() -> None:
     class Backwards(LevelK):
         def act(self, observation: Any, access: Any) -> Any:
@@ -129,6 +196,14 @@ if __name__ == "__main__":
 """
 
 
+BROKEN = """
+from advgames.agents import Null
+class Broken(Null):
+    def act(self, observation, access):
+        raise ArithmeticError("the agent fell over")
+"""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_9_and_resume_give_the_same_table(tmp_path: Path, workers: int) -> None:
     spec = SPEC.model_copy(update={"settings": {**TINY, "iterations": 40}})
@@ -187,5 +262,13 @@ def test_another_tournament_s_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_worker_s_error_reaches_the_caller(tmp_path: Path) -> None:
+    """The agent fails in its first move, which only the worker plays."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    (tmp_path / "run.py").write_text(SCRIPT.replace("import sys", "import sys, broken"))
+    spec = SPEC.model_copy(update={"players": {"attacker": ["broken:Broken"], "defender": ["null"]}})
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    command = [sys.executable, tmp_path / "run.py", tmp_path / "spec.yaml", tmp_path / "out", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and "the agent fell over" in ended.stderr
     with pytest.raises(SettingError, match="workers"):
-        tournament(SPEC, tmp_path, workers=0)
+        tournament(SPEC, tmp_path / "none", workers=0)

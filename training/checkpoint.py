@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from advgames.agents import Agent
+from advgames.files import replace_whole
 
 __all__ = ["Checkpoint"]
 
@@ -33,8 +34,16 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def exists(self) -> bool:
-        """Whether there is something to go on from."""
-        return self.path.exists()
+        """Whether there is something to go on from; a damaged file is removed, with a warning."""
+        if not self.path.exists():
+            return False
+        try:
+            self._read(torch.device("cpu"))
+        except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            warnings.warn(f"{self.path} is damaged and not used: {error}", RuntimeWarning, stacklevel=2)
+            self.remove()
+            return False
+        return True
 
     def remove(self) -> None:
         """Delete the file, once the records are safe."""
@@ -60,23 +69,24 @@ class Checkpoint:
         tensors = {name: value.clone().contiguous() for name, value in flat.items() if isinstance(value, Tensor)}
         metadata = {"numbers": json.dumps(numbers), "curves": json.dumps(curves), "spent": json.dumps(spent)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(self.path.name + ".part")
-        save_file(tensors, part, metadata)
-        os.replace(part, self.path)
+        replace_whole(self.path, lambda part: save_file(tensors, part, metadata))
         self._last = time.monotonic()
 
     def load(
         self, state_type: Any, agents: Mapping[str, Agent], device: torch.device
     ) -> tuple[Any, dict[str, Tensor], Any, Any]:
         """(state, totals, curves, spent) as saved; agents (already reset) take their memories back."""
-        with safe_open(self.path, framework="pt", device=str(device)) as file:
-            metadata = file.metadata()
-            flat: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        flat, metadata = self._read(device)
         flat |= json.loads(metadata["numbers"])
         for player, agent in agents.items():
             agent.restore(_under(flat, f"agent.{player}/"))
         state = state_type.from_dict(_under(flat, "state/"))
         return state, _under(flat, "totals/"), json.loads(metadata["curves"]), json.loads(metadata["spent"])
+
+    def _read(self, device: torch.device) -> tuple[dict[str, Any], dict[str, str]]:
+        with safe_open(self.path, framework="pt", device=str(device)) as file:
+            metadata: dict[str, str] = file.metadata()
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def _under(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:

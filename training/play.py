@@ -24,6 +24,7 @@ from advgames.training.progress import Progress, silent
 
 __all__ = ["play", "play_batch", "play_specs"]
 
+GAME = "game"  # among the players' times, that of the game itself
 Curves = dict[str, list[list[float]]]  # name -> for each measured round the values of all matches
 
 
@@ -124,17 +125,17 @@ def play_batch(
     game = build_game(first, device, data_root)
     table = build_agents(first, game, agents)
     match = " vs ".join(first.players[player] for player in game.players)
-    radii = _radii(specs, game)
-    state = game.reset([spec.seed for spec in specs], **radii)
+    own = [game.match_settings(spec.settings) for spec in specs]
+    state = game.reset([spec.seed for spec in specs], **{name: [s[name] for s in own] for name in own[0]})
     for player in game.players:
         table[player].reset(game.access(state, player))
     totals = {p: torch.zeros(len(specs), dtype=torch.float64, device=game.device) for p in game.players}
     curves: Curves = {}
-    spent = dict.fromkeys(game.players, 0.0)
+    spent = dict.fromkeys([*game.players, GAME], 0.0)
     if checkpoint is not None and checkpoint.exists():
         state, totals, curves, spent = checkpoint.load(type(state), table, game.device)
     due = _schedule(game.horizon, first.evaluations)
-    began, told = time.perf_counter(), 0.0
+    told = 0.0
     if not curves:
         _measure(game, state, curves)
     while not game.over(state):
@@ -143,7 +144,9 @@ def play_batch(
             start = _now(game.device)
             actions[player] = table[player].act(game.observe(state, player), game.access(state, player))
             spent[player] += _now(game.device) - start
+        start = _now(game.device)
         state, payoffs, _ = game.step(state, actions)
+        spent[GAME] += _now(game.device) - start
         for player, gain in payoffs.items():
             totals[player] += gain.to(torch.float64)
         if state.phase != 0:
@@ -158,8 +161,9 @@ def play_batch(
     measures = {name: values.tolist() for name, values in game.measures(state).items()}
     file = _save_panels(panels, first, state)
     timings = {
-        "total_s": time.perf_counter() - began,
-        "seconds_per_move": {p: s / game.horizon for p, s in spent.items()},
+        "total_s": sum(spent.values()),
+        "seconds_per_move": {player: spent[player] / game.horizon for player in game.players},
+        "seconds_per_round": spent[GAME] / game.horizon,
         "matches_in_batch": len(specs),
     }
     progress(_event("done", match, len(specs)))
@@ -187,7 +191,7 @@ def build_game(spec: MatchSpec, device: str = "cpu", data_root: str | None = Non
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
     dtype = {"float32": torch.float32, "float64": torch.float64}[spec.dtype]
-    return make_game(spec.game, task=spec.task, device=place, dtype=dtype, data_root=data_root, **spec.settings)
+    return make_game(spec.game, spec.task, settings=spec.settings, device=place, dtype=dtype, data_root=data_root)
 
 
 def build_agents(spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None) -> dict[str, Agent]:
@@ -206,18 +210,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _radii(specs: Sequence[MatchSpec], game: Game[Any]) -> dict[str, list[float]]:
-    """Radii of each match, from its own settings or the game's."""
-    found = {}
-    for player in game.players:
-        name = f"epsilon_{player}"
-        default = getattr(getattr(game, "settings", None), name, None)
-        if default is not None:
-            task_default = game.task.defaults.get("epsilon", default)  # type: ignore[attr-defined]
-            found[name] = [float(s.settings.get(name, s.settings.get("epsilon", task_default))) for s in specs]
-    return found
 
 
 def _schedule(horizon: int, evaluations: int) -> set[int]:

@@ -44,7 +44,8 @@ def tournament(
         spec: what to play.
         out: the results directory.
         resume: go on with what is in `out`, which must be this very tournament.
-        workers: processes; 1 plays here. Each works with one torch thread.
+        workers: processes, each with one torch thread; 1 plays here, with this process's threads. (Bits may differ
+            with the number of threads: resume as you began.)
         data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
         progress: called with events, see :mod:`advgames.training.progress`.
         checkpoint_every: seconds between checkpoints within a batch.
@@ -60,6 +61,9 @@ def tournament(
     played = {record.id for record in results.records()}
     plan = batches(spec.matches(), spec.batch_limit)
     open_batches = [batch for batch in plan if any(match.id not in played for match in batch)]
+    for batch in plan:
+        if batch not in open_batches:  # killed between the last record and this
+            _checkpoint(results.directory, batch, checkpoint_every).remove()
     progress({"kind": "start", "total": sum(map(len, plan)), "done": len(played)})
     # Later strategies tend to be the dearer ones: started first, they keep the processes evenly busy.
     jobs = [_Job(batch, spec.device, data_root, results.directory, checkpoint_every) for batch in open_batches[::-1]]
@@ -84,6 +88,11 @@ def _validate(spec: TournamentSpec, data_root: str | None) -> None:
             agent.reset(game.access(state, player))
 
 
+def _checkpoint(directory: Path, batch: Sequence[MatchSpec], every: float) -> Checkpoint:
+    name = hashlib.sha256("".join(match.id for match in batch).encode()).hexdigest()[:16]
+    return Checkpoint(directory / "checkpoints" / f"{name}.safetensors", every)
+
+
 class _Job:
     """One batch to play, as a process can be handed it."""
 
@@ -91,15 +100,14 @@ class _Job:
         self, batch: Sequence[MatchSpec], device: str, data_root: str | None, directory: Path, every: float
     ) -> None:
         self.batch, self.device, self.data_root, self.directory, self.every = batch, device, data_root, directory, every
-        name = hashlib.sha256("".join(match.id for match in batch).encode()).hexdigest()[:16]
-        self.checkpoint = Checkpoint(directory / "checkpoints" / f"{name}.safetensors", every)
+        self.checkpoint = _checkpoint(directory, batch, every)
 
     def play(self, progress: Progress) -> list[MatchRecord]:
         return play_batch(
             self.batch,
             device=self.device,
             data_root=self.data_root,
-            checkpoint=Checkpoint(self.checkpoint.path, self.every),
+            checkpoint=_checkpoint(self.directory, self.batch, self.every),
             panels=self.directory / "panels",
             progress=progress,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from advgames.errors import UnknownNameError
@@ -32,8 +33,14 @@ __all__ = [
 GAMES: dict[str, type[PoisoningGame]] = {PoisoningGame.name: PoisoningGame}
 
 
-def make_game(name: str, **settings: Any) -> Game[Any]:
-    """A game by name with its settings.
+def make_game(name: str, task: Any = "digits", *, settings: Mapping[str, Any] | None = None, **place: Any) -> Game[Any]:
+    """A game by name.
+
+    Args:
+        name: registry name.
+        task: what it is played on.
+        settings: the game's settings.
+        place: ``device``, ``dtype``, ``data_root``.
 
     Raises:
         UnknownNameError: no such game, task or setting; names the nearest known.
@@ -41,4 +48,8 @@ def make_game(name: str, **settings: Any) -> Game[Any]:
     """
     if name not in GAMES:
         raise UnknownNameError("game", name, GAMES)
-    return GAMES[name](**settings)
+    made = GAMES[name]
+    given = dict(settings or {})
+    if unknown := sorted(set(given) - set(made.settings_model.model_fields)):
+        raise UnknownNameError("setting", unknown[0], made.settings_model.model_fields, name)
+    return made(task, **place, **given)

@@ -13,6 +13,7 @@ from torch import Tensor
 from advgames.access import Access
 from advgames.errors import PhaseError, SettingError
 from advgames.games.spaces import Observation, Space
+from advgames.settings import Settings
 
 __all__ = ["Actions", "Game", "Payoffs", "State"]
 
@@ -72,6 +73,8 @@ class Game(ABC, Generic[S]):
         phases: for each phase of a round the players who move in it, at once; later phases see earlier moves.
         zero_sum: whether the players' payoffs always sum to zero.
         hidden: one line: what is hidden from whom.
+        settings_model: the game's settings, by name.
+        per_match: settings that may differ between the matches of one batch.
     """
 
     name: ClassVar[str]
@@ -79,6 +82,8 @@ class Game(ABC, Generic[S]):
     phases: tuple[tuple[str, ...], ...]
     zero_sum: ClassVar[bool]
     hidden: ClassVar[str]
+    settings_model: ClassVar[type[Settings]] = Settings
+    per_match: ClassVar[tuple[str, ...]] = ()
     device: torch.device
     dtype: torch.dtype
 
@@ -92,9 +97,13 @@ class Game(ABC, Generic[S]):
         """Whether all players move at once in every phase."""
         return all(set(phase) == set(self.players) for phase in self.phases)
 
+    def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """What :meth:`reset` must be told of a match with these settings, where it may differ within a batch."""
+        return {}
+
     @abstractmethod
-    def reset(self, seeds: Sequence[int] | Tensor) -> S:
-        """Fresh matches, one per seed."""
+    def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> S:
+        """Fresh matches, one per seed, with what differs between them."""
 
     @abstractmethod
     def observe(self, state: S, player: str) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advgames import derivatives, rng
-from advgames.errors import SettingError
+from advgames.errors import SettingError, UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.poisoning_access import PoisoningAccess, ValidationPass
 from advgames.games.poisoning_settings import PoisoningSettings, complete
@@ -44,6 +44,8 @@ class PoisoningGame(Game[PoisoningState]):
     players = ("attacker", "defender")
     phases = (("attacker",), ("defender",))
     zero_sum = True
+    settings_model = PoisoningSettings
+    per_match = ("epsilon", "epsilon_attacker", "epsilon_defender")
     hidden = "the defender never sees clean inputs; neither player sees the training set as a whole, or the test set"
 
     def __init__(
@@ -83,21 +85,23 @@ class PoisoningGame(Game[PoisoningState]):
         """Samples per minibatch."""
         return int(self.settings.batch_size or 0)
 
-    def reset(
-        self,
-        seeds: Sequence[int] | Tensor,
-        epsilon_attacker: Sequence[float] | None = None,
-        epsilon_defender: Sequence[float] | None = None,
-    ) -> PoisoningState:
-        """Untrained models, one per seed, and their first minibatch; radii per match if given."""
+    def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """The two radii of a match with these settings."""
+        found = complete(parse(PoisoningSettings, settings, "poisoning"), self.task)
+        return {f"epsilon_{player}": float(getattr(found, f"epsilon_{player}")) for player in self.players}
+
+    def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> PoisoningState:
+        """Untrained models, one per seed, and their first minibatch.
+
+        Args:
+            seeds: one per match.
+            per_match: ``epsilon_attacker`` and ``epsilon_defender``: radii of each match; default: the settings'.
+        """
         keys = rng.seed_tensor(seeds, self.device)
-        radii = [
-            self._radii(len(keys), given, default)
-            for given, default in (
-                (epsilon_attacker, self.settings.epsilon_attacker),
-                (epsilon_defender, self.settings.epsilon_defender),
-            )
-        ]
+        names = ("epsilon_attacker", "epsilon_defender")
+        if unknown := sorted(set(per_match) - set(names)):
+            raise UnknownNameError("setting per match", unknown[0], names, self.name)
+        radii = [self._radii(len(keys), per_match.get(name), getattr(self.settings, name)) for name in names]
         params = {name: p.to(self.device) for name, p in self.victim.init(keys).items()}
         validation = self._validation_pass(params)
         validation.evaluate()
@@ -120,17 +124,22 @@ class PoisoningGame(Game[PoisoningState]):
         )
 
     def observe(self, state: PoisoningState, player: str) -> dict[str, Tensor]:
-        """inputs (G, B, *shape): clean for the attacker, x' for the defender; labels; progress and loss (G, 1)."""
+        """inputs (G, B, *shape): clean for the attacker, x' for the defender; labels; progress and loss (G, 1).
+
+        All are copies. The loss is 0 for an attacker who does not know the validation set (R9).
+        """
         self._check_player(player)
         seen = state.attacked if player == "defender" and state.attacked is not None else state.inputs
         if player == "defender" and state.attacked is None:
             seen = torch.zeros_like(state.inputs)  # before the attacker's move there is nothing to see
         progress = torch.full_like(state.validation_loss, state.round / self.horizon)
+        unknown = player == "attacker" and self.settings.validation == "batch"
+        loss = torch.zeros_like(state.validation_loss) if unknown else state.validation_loss.clone()
         return {
-            "inputs": seen,
-            "labels": state.labels,
+            "inputs": seen.clone(),
+            "labels": state.labels.clone(),
             "progress": progress.unsqueeze(1),
-            "validation_loss": state.validation_loss.unsqueeze(1),
+            "validation_loss": loss.unsqueeze(1),
         }
 
     def access(self, state: PoisoningState, player: str) -> PoisoningAccess:
@@ -155,7 +164,7 @@ class PoisoningGame(Game[PoisoningState]):
             labels=state.labels,
             validation=self._players_validation(state, player),
             chunk_size=self._chunk,
-            sample_ids=state.sample_ids if attacks else None,
+            sample_ids=state.sample_ids.clone() if attacks else None,
             num_samples=self.horizon * self.batch_size if self.task.draw else len(self.task.train),
         )
 
@@ -242,6 +251,7 @@ class PoisoningGame(Game[PoisoningState]):
             attacked=None,
             validation_loss=validation.loss,
             validation=validation,
+            subsample=None,
             last=Transition(state.labels, state.inputs, state.attack, state.attacked, defense, repaired),
         )
         gain = validation.loss - state.validation_loss
@@ -284,14 +294,16 @@ class PoisoningGame(Game[PoisoningState]):
             return ValidationPass(self.victim, state.params, state.inputs, state.labels, self._chunk)
         count = self.settings.validation_subsample
         if count is not None and count < len(self.task.validation):
-            order = rng.permutation(state.seeds, "subsample", state.round, len(self.task.validation))
-            return self._validation_pass(state.params, order[:, :count])
+            if state.subsample is None:  # drawn once a round, shared by both players
+                order = rng.permutation(state.seeds, "subsample", state.round, len(self.task.validation))
+                state.subsample = self._validation_pass(state.params, order[:, :count])
+            return state.subsample
         if state.validation is None:
             state.validation = self._validation_pass(state.params)
         return state.validation
 
-    def _radii(self, matches: int, given: Sequence[float] | None, default: float | None) -> Tensor:
-        values = [default or 0.0] * matches if given is None else [float(v) for v in given]
+    def _radii(self, matches: int, given: Sequence[float] | None, default: float) -> Tensor:
+        values = [default] * matches if given is None else [float(v) for v in given]
         if len(values) != matches:
             raise SettingError(f"expected one radius per match ({matches}), got {len(values)}")
         if not all(0 <= v < float("inf") for v in values):
@@ -305,4 +317,4 @@ def _shared(tensor: Tensor, matches: int) -> Tensor:
 
 
 def _default_chunk(victim: Victim) -> int:
-    return 4096 if victim.fuses() or victim.device.type != "cpu" else 128
+    return 128 if victim.convolves_on_cpu else 4096

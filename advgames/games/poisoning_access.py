@@ -75,8 +75,7 @@ class PoisoningAccess(WhiteBox):
 
     Attributes:
         victim: the model under training.
-        params: its current parameters theta_t, name -> (G, *shape).
-        optimizer: its update rule, and `buffers` its state.
+        optimizer: its update rule.
         labels: labels of this round's minibatch, (G, B, ...).
         validation: the points the player reasons with (r2t2.txt section 3; the attacker's own minibatch under R9).
         sample_ids: which training samples these are, (G, B); None for the defender, who cannot recognise inputs.
@@ -99,14 +98,24 @@ class PoisoningAccess(WhiteBox):
     ) -> None:
         super().__init__(**common)
         self.victim = victim
-        self.params = params
-        self.buffers = buffers
+        self._params = params
+        self._buffers = buffers
         self.optimizer = optimizer
         self.labels = labels
         self.validation = validation
         self.sample_ids = sample_ids
         self.num_samples = num_samples
         self._chunk_size = chunk_size
+
+    @property
+    def params(self) -> Params:
+        """The current parameters theta_t, name -> (G, *shape): a copy."""
+        return {name: p.clone() for name, p in self._params.items()}
+
+    @property
+    def buffers(self) -> Params:
+        """The optimiser's state: a copy."""
+        return {name: b.clone() for name, b in self._buffers.items()}
 
     def utility(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """U if the model trained on `inputs` (G, B, ...): the true update and validation pass, (G,)."""
@@ -138,11 +147,11 @@ class PoisoningAccess(WhiteBox):
 
     def batch_gradient(self, inputs: Tensor) -> Params:
         """Gradient of the minibatch loss that the model update would use at `inputs`."""
-        return derivatives.loss_and_gradient(self.victim, self.params, inputs, self.labels, self._chunk_size)[1]
+        return derivatives.loss_and_gradient(self.victim, self._params, inputs, self.labels, self._chunk_size)[1]
 
     def mixed_derivative(self, inputs: Tensor, direction: Params) -> Tensor:
         """grad_x <grad_theta L(x), direction>, the paper's B^x v, (G, B, *input_shape)."""
-        return derivatives.mixed_derivative(self.victim, self.params, inputs, self.labels, direction, self._chunk_size)
+        return derivatives.mixed_derivative(self.victim, self._params, inputs, self.labels, direction, self._chunk_size)
 
     def inverse_curvature_product(
         self, vector: Params, curvature: Curvature, damping: float, tolerance: float, max_iterations: int
@@ -156,8 +165,8 @@ class PoisoningAccess(WhiteBox):
 
     def _updated(self, inputs: Tensor, labels: Tensor) -> tuple[Params, Params]:
         """The parameters after the true update on `inputs`, and the gradient that made it."""
-        _, gradient = derivatives.loss_and_gradient(self.victim, self.params, inputs, labels, self._chunk_size)
-        return self.optimizer.update(self.params, gradient, self.buffers)[0], gradient
+        _, gradient = derivatives.loss_and_gradient(self.victim, self._params, inputs, labels, self._chunk_size)
+        return self.optimizer.update(self._params, gradient, self._buffers)[0], gradient
 
     @torch.enable_grad()
     def _exact_direction(self, inputs: Tensor) -> Params:
@@ -165,6 +174,6 @@ class PoisoningAccess(WhiteBox):
         after, gradient = self._updated(inputs, self.labels)
         ahead = self.validation.at(after).evaluate()
         leaves = {name: g.detach().requires_grad_() for name, g in gradient.items()}
-        moved, _ = self.optimizer.update(self.params, leaves, self.buffers)
+        moved, _ = self.optimizer.update(self._params, leaves, self._buffers)
         pulled = torch.autograd.grad(tuple(moved.values()), tuple(leaves.values()), tuple(ahead[n] for n in moved))
         return {name: -p for name, p in zip(leaves, pulled, strict=True)}

@@ -69,6 +69,17 @@ def complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:
     for player in ("attacker", "defender"):
         if filled[f"epsilon_{player}"] is None:
             filled[f"epsilon_{player}"] = filled["epsilon"]
+    missing = [
+        name
+        for name in ("epsilon_attacker", "epsilon_defender", "batch_size", "optimizer", "learning_rate")
+        if filled[name] is None
+    ]
+    if filled["epochs"] is None and filled["iterations"] is None:
+        missing.append("iterations or epochs")
+    if missing:
+        raise SettingError(f"task {task.name!r} has no default for {', '.join(missing)}: give them as settings")
+    if "momentum" in given.model_fields_set and filled["optimizer"] != "momentum":
+        raise SettingError(f"poisoning: momentum applies to optimizer 'momentum', not to {filled['optimizer']!r}")
     if given.epochs and given.iterations:
         raise SettingError("poisoning: give iterations or epochs, not both")
     if task.draw is None and filled["batch_size"] > len(task.train):

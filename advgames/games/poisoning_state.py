@@ -57,4 +57,5 @@ class PoisoningState(State):
     attack: Tensor | None = None
     attacked: Tensor | None = None
     validation: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
+    subsample: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
     last: Transition | None = field(default=None, metadata={"derived": True}, compare=False)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advgames.report.numbers import decimals, number, percent, seconds
-from advgames.report.tables import CellTable
+from advgames.report.tables import FEW, CellTable
 
 if TYPE_CHECKING:
     from advgames.report.solution import Solution
@@ -67,6 +67,9 @@ def equilibrium_lines(solution: Solution) -> list[str]:
             f", {100 * solution.confidence:g} % bootstrap interval "
             f"{number(interval.low, places)} to {number(interval.high, places)}"
         )
+        seeds = min(len(group.seeds) for group in solution.game.groups)
+        if seeds < FEW:
+            lines.append(f"(over {seeds} seeds the bootstrap is too narrow: see the report, or play more seeds)")
     gains = " and ".join(f"{number(solution.gain(player))} for the {player}" for player in (row, column))
     return [*lines, f"exploitability of the equilibrium, within the table: {gains}"]
 

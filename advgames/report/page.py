@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advgames.errors import AdvgamesError
+from advgames.files import write_whole
 from advgames.report.heatmaps import heat_maps
 from advgames.report.numbers import decimals, duration, listed, number, percent, seconds
 from advgames.report.view import View, is_null
@@ -51,9 +51,7 @@ def write_report(results_dir: str | Path, confidence: float = 0.95, resamples: i
 
     results = Results.open(results_dir)
     path = Path(results_dir) / "report.html"
-    part = path.with_name(path.name + ".part")
-    part.write_text(render(View.of(results, confidence, resamples), Path(results_dir)), encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, render(View.of(results, confidence, resamples), Path(results_dir)))
     return path
 
 
@@ -225,7 +223,7 @@ def _settings(view: View) -> list[tuple[str, str]]:
 
     given = dict(view.spec.settings)
     try:
-        game: Any = make_game(view.spec.game, task=view.spec.task, **given)
+        game: Any = make_game(view.spec.game, view.spec.task, settings=given)
         complete = dict(game.settings.model_dump())
     except (AdvgamesError, AttributeError, TypeError):
         complete = given

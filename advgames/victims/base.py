@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
@@ -15,6 +16,8 @@ from advgames.errors import SettingError
 from advgames.optimizers import Params
 
 __all__ = ["Batching", "Loss", "Victim", "cross_entropy", "squared_error"]
+
+_FUSED_WORK = 2_000_000  # multiplications per match up to which fused convolutions win on a CPU (docs/benchmarks.md)
 
 Batching = Literal["auto", "vmap", "loop"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -40,8 +43,9 @@ class Victim:
         init: parameters (G, ...) for match seeds (G,); default: torch's own scheme for linear and convolution
             layers, uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)), drawn from each match's seed.
         batching: how G matches share one call. ``"vmap"`` fuses them, ``"loop"`` runs one after the other,
-            ``"auto"`` fuses unless the module convolves on a CPU, where fused (grouped) convolutions are slower.
-            One match alone is always called plainly.
+            ``"auto"`` fuses unless the module convolves on a CPU and a match's share of the call is large: there
+            fused (grouped) convolutions are slower than one match after the other. One match alone is always
+            called plainly.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Victim:
         self.batching = batching
         self._init = init
         self._convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in module.modules())
+        self._work: dict[torch.Size, int] = {}  # multiplications of the convolutions per sample, by input shape
 
     @property
     def num_parameters(self) -> int:
@@ -74,11 +79,21 @@ class Victim:
         """Device of the parameters."""
         return next(self.module.parameters()).device
 
-    def fuses(self) -> bool:
-        """Whether several matches run as one fused call (else one after the other)."""
-        if self.batching == "auto":
-            return not (self._convolves and self.device.type == "cpu")
-        return self.batching == "vmap"
+    @property
+    def convolves_on_cpu(self) -> bool:
+        """Whether calls are convolutions on a CPU, which like small pieces."""
+        return self._convolves and self.device.type == "cpu"
+
+    def fuses(self, inputs: Tensor) -> bool:
+        """Whether a call with inputs (G, B, *input_shape) runs all matches fused (else one after the other)."""
+        if inputs.shape[0] == 1 or self.batching != "auto":
+            return inputs.shape[0] > 1 and self.batching == "vmap"
+        if not self.convolves_on_cpu:
+            return True
+        shape = inputs.shape[2:]
+        if shape not in self._work:
+            self._work[shape] = _multiplications(self.module, shape)
+        return inputs.shape[1] * self._work[shape] <= _FUSED_WORK
 
     def init(self, seeds: Tensor) -> Params:
         """Initial parameters for match seeds (G,), stacked: name -> (G, *shape)."""
@@ -86,11 +101,11 @@ class Victim:
 
     def __call__(self, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs (G, B, K) of inputs (G, B, *input_shape) under stacked params."""
-        matches = inputs.shape[0]
-        if matches > 1 and self.fuses():
+        if self.fuses(inputs):
             fused: Tensor = vmap(self._call)(params, inputs)
             return fused
-        return torch.stack([self._call({n: p[g] for n, p in params.items()}, inputs[g]) for g in range(matches)])
+        matches = range(inputs.shape[0])
+        return torch.stack([self._call({n: p[g] for n, p in params.items()}, inputs[g]) for g in matches])
 
     def losses(self, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of every sample, (G, B)."""
@@ -99,6 +114,17 @@ class Victim:
     def _call(self, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         outputs: Tensor = functional_call(self.module, dict(params), (inputs,))
         return outputs
+
+
+def _multiplications(module: nn.Module, shape: torch.Size) -> int:
+    """Multiplications of the convolutions for one sample, from shapes alone."""
+    ghost = copy.deepcopy(module).to("meta")
+    counts: list[int] = []
+    for layer in ghost.modules():
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            layer.register_forward_hook(lambda m, _, out: counts.append(out.numel() * m.weight[0].numel()))
+    ghost(torch.zeros(1, *shape, device="meta", dtype=next(ghost.parameters()).dtype))
+    return sum(counts)
 
 
 def uniform_init(module: nn.Module, seeds: Tensor) -> Params:
