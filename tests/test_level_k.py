@@ -147,7 +147,9 @@ def test_level_1_and_2_gradients_equal_central_differences_of_the_utilities_they
 
 
 @pytest.mark.parametrize(("level", "eta"), [(1, 1e-5), (2, 1e-3)])
-def test_level_1_and_2_equal_central_differences_of_the_true_utility_where_steps_are_small(level: int, eta: float) -> None:
+def test_level_1_and_2_equal_central_differences_of_the_true_utility_where_steps_are_small(
+    level: int, eta: float
+) -> None:
     """U itself, through the game's own update and validation pass; level 1 errs by O(eta), level 2 by O(eta^2)."""
     game = smooth_game(learning_rate=eta)
     state = trained(smooth_game(), 3)

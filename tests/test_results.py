@@ -41,7 +41,11 @@ def test_a_spec_survives_yaml(tmp_path: Path) -> None:
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [1, 1]\n", SettingError, "distinct"),
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: 0\n", SettingError, "at least one"),
         ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [-1]\n", SettingError, "seeds"),
-        ("task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [9223372036854775808]\n", SettingError, "seeds"),
+        (
+            "task: digits\nplayers: {attacker: [a], defender: [b]}\nseeds: [9223372036854775808]\n",
+            SettingError,
+            "seeds",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:

@@ -17,7 +17,9 @@ from advgames.optimizers import Params
 
 __all__ = ["Batching", "Loss", "Victim", "cross_entropy", "squared_error"]
 
-_FUSED_WORK = 2_000_000  # multiplications per match up to which fused convolutions win on a CPU (docs/benchmarks.md)
+# Where fused convolutions win on a CPU, as measured (docs/benchmarks.md): few samples per match, or little work.
+_FUSED_SAMPLES = 16
+_FUSED_WORK_FEW, _FUSED_WORK_MANY, _FEW_MATCHES = 3_200_000, 2_000_000, 8  # multiplications per match
 
 Batching = Literal["auto", "vmap", "loop"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -90,10 +92,13 @@ class Victim:
             return inputs.shape[0] > 1 and self.batching == "vmap"
         if not self.convolves_on_cpu:
             return True
-        shape = inputs.shape[2:]
+        matches, samples, shape = inputs.shape[0], inputs.shape[1], inputs.shape[2:]
+        if samples <= _FUSED_SAMPLES:
+            return True
         if shape not in self._work:
             self._work[shape] = _multiplications(self.module, shape)
-        return inputs.shape[1] * self._work[shape] <= _FUSED_WORK
+        limit = _FUSED_WORK_FEW if matches <= _FEW_MATCHES else _FUSED_WORK_MANY
+        return samples * self._work[shape] <= limit
 
     def init(self, seeds: Tensor) -> Params:
         """Initial parameters for match seeds (G,), stacked: name -> (G, *shape)."""
