@@ -14,6 +14,9 @@ from advgames.training import play
 from advgames.victims import cifar10_cnn, mnist_cnn
 
 
+EMBEDDED = ["digits", "linear-regression"]
+
+
 def sizes(task: Task) -> tuple[int, int, int]:
     return len(task.train), len(task.validation), len(task.test)
 
@@ -79,16 +82,22 @@ def test_mnist_and_cifar_have_the_paper_s_splits(data_root: Path) -> None:
     assert sizes(pair) == (40, 400, 1135 + 1028) and pair.test.labels.sum() == 1028
 
 
-@pytest.mark.parametrize("name", sorted(set(TASKS) - {"fashion-mnist"}))
-def test_every_task_plays(name: str, data_root: Path) -> None:
-    small = (
-        {}
-        if name == "linear-regression"
-        else {"train_size": 20, "validation_size": 20, "test_size": 20, "batch_size": 10}
-    )
+def plays(name: str, root: Path | None) -> None:
+    small = {"train_size": 20, "validation_size": 20, "test_size": 20, "batch_size": 10}
+    settings = {"iterations": 2, **({} if name == "linear-regression" else small)}
     players = {"attacker": "level-1", "defender": "level-1"}
-    (record,) = play("poisoning", name, players, [0], {**small, "iterations": 2}, data_root=str(data_root))
+    (record,) = play("poisoning", name, players, [0], settings, data_root=root and str(root))
     assert record.payoffs["attacker"] == -record.payoffs["defender"] != 0
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_tasks_play(name: str) -> None:
+    plays(name, None)
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - set(EMBEDDED) - {"fashion-mnist"}))
+def test_tasks_read_from_files_play(name: str, data_root: Path) -> None:
+    plays(name, data_root)
 
 
 def test_mnist_at_small_size_shows_the_attack_and_the_defence(data_root: Path) -> None:
