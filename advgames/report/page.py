@@ -96,6 +96,7 @@ def render(view: View, directory: Path) -> str:
         strips=images.strips(view, directory),
         times=_times(view),
         total_time=_total_time(view),
+        round_time=_round_time(view),
         every_number=_every_number(view),
         settings=_settings(view),
         given=dict(view.spec.settings),
@@ -169,6 +170,12 @@ def _times(view: View) -> list[tuple[str, list[Bar]]]:
         if means:
             found.append((player, [Bar(name, mean / largest, seconds(mean)) for name, mean in means.items()]))
     return found
+
+
+def _round_time(view: View) -> str:
+    """Time the game itself took for a round of a batch, on average."""
+    spent = [float(r.timings["seconds_per_round"]) for r in view.records if "seconds_per_round" in r.timings]
+    return seconds(sum(spent) / len(spent)) if spent else ""
 
 
 def _total_time(view: View) -> str:
