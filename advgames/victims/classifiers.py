@@ -11,7 +11,6 @@ __all__ = [
     "ResidualRegression",
     "cifar10_cnn",
     "digits_cnn",
-    "hessian_cnn",
     "linear_classifier",
     "mlp",
     "mnist_cnn",
@@ -44,15 +43,6 @@ def cifar10_cnn() -> nn.Sequential:
         *(nn.Conv2d(128, 128, 3, stride=2, padding=1), nn.ReLU()),
         *(nn.Conv2d(128, 512, 3), nn.ReLU(), nn.AvgPool2d(3)),
         *(nn.Flatten(), nn.Linear(2048, 256), nn.ReLU(), nn.Linear(256, 10)),
-    )
-
-
-def hessian_cnn() -> nn.Sequential:
-    """The small MNIST CNN of R2T2's level-2 comparison: 16 and 16 channels, 32 hidden units (r2t2.txt A.1.2)."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 10)),
     )
 
 
