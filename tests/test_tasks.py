@@ -13,7 +13,6 @@ from advgames.tasks import TASKS, Task, load_task
 from advgames.training import play
 from advgames.victims import cifar10_cnn, mnist_cnn
 
-
 EMBEDDED = ["digits", "linear-regression"]
 
 
