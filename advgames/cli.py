@@ -5,8 +5,10 @@ Answers go to stdout, progress and messages to stderr. What takes long to import
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +32,7 @@ __all__ = ["app", "main"]
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 DEFAULT_AGENT = "level-1"
-KINDS = ("games", "agents", "tasks")
+KINDS = ("games", "agents", "tasks", "settings")
 
 
 class _Commands(TyperGroup):
@@ -95,11 +97,11 @@ def _root(
 @app.command("list")
 def list_names(
     kind: Annotated[
-        str | None, typer.Argument(help="games, agents or tasks; all three by default.", show_default=False)
+        str | None, typer.Argument(help="games, agents, tasks or settings; all by default.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List games, agents and tasks by name."""
+    """List games, agents, tasks and the settings of games by name."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind", kind, KINDS, "advgames list")
     found = {name: _names(name) for name in KINDS if kind in (None, name)}
@@ -117,10 +119,10 @@ def play(
     game: Annotated[str, typer.Argument(help="Name of a game, see `advgames list games`.")] = "poisoning",
     task: Annotated[str, typer.Option(help="What it is played on, see `advgames list tasks`.")] = "digits",
     attacker: Annotated[
-        str | None, typer.Option(help=f"Agent that attacks.  [default: {DEFAULT_AGENT}]", show_default=False)
+        str | None, typer.Option(help=f"Agent that attacks (default: {DEFAULT_AGENT}).", show_default=False)
     ] = None,
     defender: Annotated[
-        str | None, typer.Option(help=f"Agent that defends.  [default: {DEFAULT_AGENT}]", show_default=False)
+        str | None, typer.Option(help=f"Agent that defends (default: {DEFAULT_AGENT}).", show_default=False)
     ] = None,
     player: Annotated[
         list[str] | None,
@@ -144,7 +146,11 @@ def play(
     """Play one pairing over several seeds."""
     if resume and out is None:
         raise SettingError("--resume needs --out: the directory to go on with")
-    named = {"attacker": attacker, "defender": defender, **_pairs(player or [], "--player")}
+    named = {"attacker": attacker, "defender": defender}
+    for name, agent in _pairs(player or [], "--player").items():
+        if named.get(name) is not None:
+            raise SettingError(f"--player {name}: {name} is given twice")
+        named[name] = agent
     players = _players(game, {name: agent for name, agent in named.items() if agent is not None})
     settings = {key: _value(value, f"--set {key}") for key, value in _pairs(setting or [], "--set").items()}
     chosen: dict[str, Any] = {"game": game, "task": task, "seeds": _seeds(seeds), "settings": settings, "dtype": dtype}
@@ -161,7 +167,7 @@ def play(
 
             strategies = {name: [agent] for name, agent in players.items()}
             spec = parse(TournamentSpec, {**chosen, "players": strategies, "device": device}, "play")
-            records = _tournament(spec, out, resume, 1, root, watch).records()
+            records = _tournament(spec, out, resume, False, 1, root, watch).records()
     if as_json:
         _print_json([record.to_json() for record in records])
         return
@@ -182,6 +188,9 @@ def tournament(
     ],
     out: Annotated[Path, typer.Option(help="Results directory.", show_default=False)],
     resume: Resume = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Add new strategies to the tournament that the directory holds.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play; each works with one thread.")] = 1,
     data_root: DataRoot = None,
     threads: Threads = 1,
@@ -193,7 +202,7 @@ def tournament(
     spec = TournamentSpec.from_yaml(_config(file))
     _set_threads(threads)
     with _work(as_json) as watch:
-        results = _tournament(spec, out, resume, workers, None if data_root is None else str(data_root), watch)
+        results = _tournament(spec, out, resume, extend, workers, None if data_root is None else str(data_root), watch)
         records = results.records()
     if as_json:
         _print_json({"directory": str(out), "game": spec.game, "task": spec.task, "matches": len(records)})
@@ -287,12 +296,16 @@ def bench(
     _console().print(bench_table(rows))
 
 
-def _tournament(spec: Any, out: Path, resume: bool, workers: int, data_root: str | None, watch: Watch) -> Results:
+def _tournament(
+    spec: Any, out: Path, resume: bool, extend: bool, workers: int, data_root: str | None, watch: Watch
+) -> Results:
     """Play a tournament; Ctrl-C says how to go on."""
     from advgames.training import tournament as play_tournament
 
     try:
-        return play_tournament(spec, out, resume=resume, workers=workers, data_root=data_root, progress=watch)
+        return play_tournament(
+            spec, out, resume=resume, extend=extend, workers=workers, data_root=data_root, progress=watch
+        )
     except KeyboardInterrupt:
         watch.close()
         if not (out / "tournament.yaml").exists():
@@ -308,8 +321,10 @@ def _config(file: Path) -> Path:
         return file
     import advgames.training
 
-    packaged = Path(str(advgames.training.__file__)).parent / "configs" / f"{file}.yaml"
-    return packaged if packaged.exists() else file
+    packaged = {p.stem: p for p in (Path(str(advgames.training.__file__)).parent / "configs").glob("*.yaml")}
+    if file.name not in packaged:
+        raise UnknownNameError("packaged tournament", file.name, packaged)
+    return packaged[file.name]
 
 
 def _resume_command(directory: Path) -> str:
@@ -337,6 +352,11 @@ def _names(kind: str) -> list[dict[str, Any]]:
         from advgames.games import GAMES
 
         return [{"name": n, "about": _about(g), "players": list(g.players)} for n, g in GAMES.items()]
+    if kind == "settings":
+        from advgames.games import GAMES
+
+        lines = {n: about for game in GAMES.values() for n, about in _settings_of(game.settings_model).items()}
+        return [{"name": name, "about": about} for name, about in lines.items()]
     if kind == "tasks":
         from advgames.tasks import TASKS
 
@@ -352,6 +372,19 @@ def _names(kind: str) -> list[dict[str, Any]]:
 def _about(thing: Any) -> str:
     """The first paragraph of a docstring, in one line."""
     return " ".join((thing.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _settings_of(model: Any) -> dict[str, str]:
+    """Settings with their lines of the docstring's Attributes section, and their defaults."""
+    found: dict[str, str] = {}
+    section = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")[2]
+    for entry in re.split(r"\n(?= {4}\S)", section):
+        names, _, about = entry.strip().partition(": ")
+        found |= dict.fromkeys(names.split(", "), " ".join(about.replace("``", "").split()))
+    for name, field in model.model_fields.items():
+        default = "" if field.default is None else f" (default: {field.default})"
+        found[name] = found.get(name, "") + default
+    return found
 
 
 def _players(game: str, named: dict[str, str]) -> dict[str, str]:

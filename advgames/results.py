@@ -96,8 +96,11 @@ class Results:
         self._file = directory / "records.jsonl"
 
     @classmethod
-    def create(cls, directory: str | Path, spec: TournamentSpec, *, resume: bool = False) -> Results:
-        """A directory for `spec`; with `resume` it may hold part of this very tournament already.
+    def create(
+        cls, directory: str | Path, spec: TournamentSpec, *, resume: bool = False, extend: bool = False
+    ) -> Results:
+        """A directory for `spec`; with `resume` it may hold part of this very tournament already, with `extend` one
+        that differs only in lacking some of its strategies.
 
         Raises:
             ResultsMismatchError: the directory holds another tournament, or holds this one and `resume` is off.
@@ -105,13 +108,15 @@ class Results:
         directory = Path(directory)
         held = directory / "tournament.yaml"
         if held.exists():
-            if not resume:
+            if not (resume or extend):
                 raise ResultsMismatchError(f"{directory} holds a tournament already; resume it or choose another")
             found = TournamentSpec.from_yaml(held)
             # as text, in order: the order of the players says who has the rows
             texts = [{n: json.dumps(v) for n, v in s.model_dump(mode="json").items()} for s in (found, spec)]
             differing = [n for n in texts[0] if texts[0][n] != texts[1][n]]
-            if differing:
+            if extend and differing == ["players"] and _contains(spec.players, found.players):
+                write_whole(held, spec.to_yaml())
+            elif differing:
                 raise ResultsMismatchError(
                     f"{directory} holds another tournament: "
                     + "; ".join(f"{n} is {getattr(found, n)!r}, not {getattr(spec, n)!r}" for n in differing)
@@ -209,6 +214,11 @@ class Results:
     def _drop_cut_line(self) -> None:
         if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
             write_whole(self._file, "".join(line + "\n" for line in self._lines()))
+
+
+def _contains(larger: dict[str, list[str]], smaller: dict[str, list[str]]) -> bool:
+    """Whether the same players, in the same order, have all these strategies and perhaps more."""
+    return list(larger) == list(smaller) and all(set(smaller[p]) <= set(larger[p]) for p in smaller)
 
 
 def _finite_or_nan(number: float | None) -> float:

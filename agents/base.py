@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -48,9 +49,20 @@ class Agent(ABC):
             raise SettingError(f"{self!r} keeps no memory, but was given {', '.join(memory)}")
 
     def _settings(self) -> dict[str, Any]:
-        """Constructor arguments shown by repr."""
-        return {}
+        """Constructor arguments that differ from their defaults, read from the attributes of the same names."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        values = {p.name: getattr(self, p.name, UNKNOWN) for p in named}
+        return {p.name: values[p.name] for p in named if repr(values[p.name]) != repr(p.default)}
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
         return f"{type(self).__name__}({shown})"
+
+
+class _Unknown:
+    def __repr__(self) -> str:
+        return "?"
+
+
+UNKNOWN = _Unknown()

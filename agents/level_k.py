@@ -180,19 +180,6 @@ class LevelK(Agent):
         size = self._gamma(level, radius) / radius.clamp(min=torch.finfo(ascent.dtype).tiny)
         return access.threat.project(delta + size.reshape(-1, *[1] * (ascent.ndim - 1)) * ascent)
 
-    def _settings(self) -> dict[str, Any]:
-        defaults = {
-            "method": "auto",
-            "gradient": "first",
-            "steps": None,
-            "c": 2.0,
-            "m": None,
-            "finite_steps": False,
-            "max_steps": 100,
-        }
-        changed = {n: getattr(self, n) for n, default in defaults.items() if getattr(self, n) != default}
-        return {"k": self.k, **changed}
-
 
 def white_image_estimate(access: Any) -> Tensor:
     """M as sqrt(N) |U| of one training step on a white image of class 0, per match, (G,) (r2t2.txt B.3.2)."""

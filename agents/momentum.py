@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +72,3 @@ class Momentum(Agent):
         history = memory.get("history")
         self._history = None if history is None else history.clone()
         self.agent.restore({n.removeprefix("agent."): v for n, v in memory.items() if n.startswith("agent.")})
-
-    def _settings(self) -> dict[str, Any]:
-        return {"agent": self.agent, "beta": self.beta}

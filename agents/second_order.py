@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from torch import Tensor
 
@@ -66,9 +66,6 @@ class _InverseCurvature(Agent):
 
     def _direction(self, inputs: Tensor, solve: ConjugateGradientResult, access: PoisoningAccess) -> dict[str, Tensor]:
         raise NotImplementedError
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("curvature", "damping", "tolerance", "max_iterations")}
 
 
 class OptimalContraction(_InverseCurvature):

@@ -352,6 +352,14 @@ def test_momentum_averages_each_input_s_own_history() -> None:
     assert max(h.norm().item() for h in history.values()) <= 1 - 0.9**3 + 1e-9
 
 
+def test_agents_show_their_settings_without_being_told_how() -> None:
+    class Scaled(Null):
+        def __init__(self, scale: float = 1.0, hidden: int = 0) -> None:
+            self.scale, self._hidden = scale, hidden
+
+    assert repr(Scaled(0.1)) == "Scaled(scale=0.1, hidden=?)" and repr(OptimalContraction()) == "OptimalContraction()"
+
+
 def test_an_agent_that_was_not_reset_says_so() -> None:
     game = smooth_game()
     state = game.reset([0])
@@ -374,7 +382,7 @@ def test_the_defender_cannot_have_a_history() -> None:
         ("level-3(gradient=exact, steps=4)", "LevelK(k=3, gradient='exact', steps=4)"),
         ("level-1 + momentum(beta=0.9)", "Momentum(agent=LevelK(k=1), beta=0.9)"),
         ("advgames.agents:RandomDirection", "RandomDirection()"),
-        ("level-3(m=1e+3)+momentum", "Momentum(agent=LevelK(k=3, m=1000.0), beta=0.95)"),
+        ("level-3(m=1e+3)+momentum", "Momentum(agent=LevelK(k=3, m=1000.0))"),
     ],
 )
 def test_agents_are_read_from_text(text: str, expected: str) -> None:

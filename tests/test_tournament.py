@@ -129,6 +129,13 @@ def test_damaged_and_stale_checkpoints_do_no_harm(tmp_path: Path, monkeypatch: A
     assert not checkpoint.exists()
 
 
+def test_whom_you_leave_out_plays_level_1_and_what_is_no_agent_is_refused() -> None:
+    (record,) = play(players={"attacker": "null"}, seeds=1, settings=TINY, evaluations=1)
+    assert record.players == {"attacker": "null", "defender": "level-1"}
+    with pytest.raises(SettingError, match="expected an agent's name or an Agent object"):
+        play(players={"attacker": LevelK}, seeds=1, settings=TINY)  # type: ignore[dict-item]
+
+
 def test_agents_of_one_s_own_play() -> None:
     class Backwards(LevelK):
         def act(self, observation: Any, access: Any) -> Any:
@@ -221,6 +228,20 @@ def test_kill_9_and_resume_give_the_same_table(tmp_path: Path, workers: int) -> 
     assert len(Results.open(out).records()) < len(expected)
     resumed = tournament(spec, out, resume=True, workers=workers)
     assert [outcome(r) for r in resumed.records()] == expected
+
+
+def test_new_strategies_join_a_tournament_without_playing_the_old_ones_again(tmp_path: Path) -> None:
+    spec = TournamentSpec(task="linear-regression", players={"attacker": ["null"], "defender": ["null"]}, seeds=[0, 1])
+    before = tournament(spec, tmp_path).records()
+    larger = spec.model_copy(update={"players": {"attacker": ["null", "level-1"], "defender": ["level-2", "null"]}})
+    events: list[dict[str, Any]] = []
+    after = tournament(larger, tmp_path, extend=True, progress=events.append).records()
+    assert events[0] == {"kind": "start", "total": 8, "done": 2}
+    assert len(after) == 8 and all(record in after for record in before)
+    assert Results.open(tmp_path).empirical_game().shape == (2, 2)
+    for other in ({"players": {"attacker": ["level-1"], "defender": ["null"]}}, {"seeds": [0, 1, 2]}):
+        with pytest.raises(ResultsMismatchError):
+            tournament(larger.model_copy(update=other), tmp_path, extend=True)
 
 
 def test_resuming_a_finished_tournament_plays_nothing(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Checkpoint:
         every: seconds between two saves at least.
     """
 
-    def __init__(self, path: Path, every: float = 30.0) -> None:
+    def __init__(self, path: Path, every: float = 10.0) -> None:
         self.path = path
         self.every = every
         self._last = time.monotonic()

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import advgames
 from advgames.agents import Agent, make_agent
-from advgames.errors import ConfigError, SettingError
-from advgames.games import Game, make_game
+from advgames.errors import ConfigError, SettingError, UnknownNameError
+from advgames.games import GAMES, Game, make_game
 from advgames.results import MatchRecord
 from advgames.settings import parse
 from advgames.spec import MatchSpec
@@ -45,7 +45,7 @@ def play(
 
     Args:
         game, task: registry names.
-        players: player -> agent name or :class:`~advgames.agents.Agent`; default: level 1 against level 1.
+        players: player -> agent name or :class:`~advgames.agents.Agent`; level 1 plays for whom you leave out.
         seeds: match seeds, or how many (0 ... n - 1).
         settings: the game's settings, such as ``{"epsilon": 1.3}``.
         device, dtype: where and in what precision.
@@ -56,7 +56,12 @@ def play(
     Raises:
         UnknownNameError, SettingError, DataFileError, AccessError: before anything is played.
     """
-    players = dict(players or {"attacker": "level-1", "defender": "level-1"})
+    if game not in GAMES:
+        raise UnknownNameError("game", game, GAMES)
+    players = {**dict.fromkeys(GAMES[game].players, "level-1"), **(players or {})}
+    for player, agent in players.items():
+        if not isinstance(agent, str | Agent):
+            raise SettingError(f"players: {player}: expected an agent's name or an Agent object, got {agent!r}")
     own = {player: agent for player, agent in players.items() if isinstance(agent, Agent)}
     common = {
         "game": game,

@@ -30,10 +30,11 @@ def tournament(
     out: str | Path,
     *,
     resume: bool = False,
+    extend: bool = False,
     workers: int = 1,
     data_root: str | None = None,
     progress: Progress = silent,
-    checkpoint_every: float = 30.0,
+    checkpoint_every: float = 10.0,
 ) -> Results:
     """Play a tournament into a results directory.
 
@@ -44,6 +45,8 @@ def tournament(
         spec: what to play.
         out: the results directory.
         resume: go on with what is in `out`, which must be this very tournament.
+        extend: go on with what is in `out`, a tournament that differs only in lacking strategies of `spec`: the
+            matches played stay, the new rows and columns are added.
         workers: processes, each with one torch thread; 1 plays here, with this process's threads. (Bits may differ
             with the number of threads: resume as you began.)
         data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
@@ -57,7 +60,7 @@ def tournament(
     if workers < 1:
         raise SettingError(f"workers must be at least 1, got {workers}")
     _validate(spec, data_root)
-    results = Results.create(out, spec, resume=resume)
+    results = Results.create(out, spec, resume=resume, extend=extend)
     played = {record.id for record in results.records()}
     plan = batches(spec.matches(), spec.batch_limit)
     open_batches = [batch for batch in plan if any(match.id not in played for match in batch)]

@@ -100,7 +100,7 @@ class EmpiricalGame(SampledTable):
         return replace(solution, response_name=answers[solution.response])
 
     def value_interval(
-        self, confidence: float = 0.95, resamples: int = 200, seed: int = 0, method: Method = "auto"
+        self, confidence: float = 0.95, resamples: int = 500, seed: int = 0, method: Method = "auto"
     ) -> ValueInterval:
         """Bootstrap of the whole equilibrium: resample seeds, solve each resampled table, collect the values.
 

@@ -233,6 +233,8 @@ class SampledTable:
 
     def side(self, player: Side) -> int:
         """0 for the row player, 1 for the column player. Raises UnknownNameError for anyone else."""
+        if not isinstance(player, str):
+            raise SettingError(f"expected the name of a player, got {type(player).__name__}")
         for index, names in enumerate(zip(("row", "column"), self.players, strict=True)):
             if player in names:
                 return index

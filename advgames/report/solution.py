@@ -60,7 +60,9 @@ class Solution:
         if self.equilibrium is None:
             return float("nan")
         gains = self.equilibrium.exploitability
-        return gains.row if self.game.side(player) == 0 else gains.column
+        gain = gains.row if self.game.side(player) == 0 else gains.column
+        rounding = 1e-12 * float(abs(self.game.payoff).max())
+        return 0.0 if gain <= rounding else gain
 
     def given_away(self, player: str) -> dict[str, float]:
         """Strategy -> what a player who always plays it loses, against the value, to an opponent who knows it.
