@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
 from pettingzoo import AECEnv
 from torch import Tensor
 
-from advgames.access import Access
 from advgames.envs.match import Match
+from advgames.envs.one_match import OneMatch
 from advgames.envs.players import Player
 from advgames.errors import PhaseError
-from advgames.games import Game, State
+from advgames.games import Game
 
 __all__ = ["GameAECEnv"]
 
 
-class GameAECEnv(AECEnv[str, Any, Any]):
+class GameAECEnv(OneMatch, AECEnv[str, Any, Any]):
     """One match, in PettingZoo's agent-environment cycle.
 
     Agents of one phase move one after the other here, but none sees what the others submitted before all have.
@@ -46,30 +43,6 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         self.possible_agents = self.match.names.agents
         self.agents: list[str] = []
         self._submitted: dict[str, Tensor] = {}
-
-    @property
-    def game(self) -> Game[Any]:
-        """The rules."""
-        return self.match.game
-
-    @property
-    def game_state(self) -> State:
-        """The game's own state, with a match dimension of 1."""
-        return self.match.state
-
-    @property
-    def max_cycles(self) -> int | None:
-        """Rounds after which the match is truncated, or None."""
-        return self.match.max_cycles
-
-    @max_cycles.setter
-    def max_cycles(self, rounds: int | None) -> None:
-        self.match.max_cycles = rounds
-
-    @property
-    def state_space(self) -> spaces.Box:
-        """Where :meth:`state` lies."""
-        return self.match.state_space
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin a match: of this seed, or of the next one derived from the last seed given; options are ignored."""
@@ -122,34 +95,6 @@ class GameAECEnv(AECEnv[str, Any, Any]):
         """What an agent sees now."""
         return self.match.observe(agent)
 
-    def observation_space(self, agent: str) -> spaces.Space[Any]:
-        """Always the same object for the same agent."""
-        return self.match.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> spaces.Space[Any]:
-        """Always the same object for the same agent."""
-        return self.match.action_spaces[agent]
-
-    def state(self) -> NDArray[np.float32]:
-        """What all agents see now as one vector, for centralised training."""
-        return self.match.state_vector()
-
     def move(self, player: Player | None) -> Any:
         """The action that an advgames agent plays for the agent whose turn it is (not yet submitted)."""
         return self.match.played(self.agent_selection, player)
-
-    def access(self, agent: str) -> Access:
-        """What the threat model grants an agent beyond its observation."""
-        return self.match.access(agent)
-
-    def measures(self) -> dict[str, float]:
-        """What a report wants to know now, such as the test accuracy; never part of an observation."""
-        return self.match.measures()
-
-    def render(self) -> NDArray[Any] | None:
-        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
-        return self.match.render()
-
-    def close(self) -> None:
-        """Take the picture off the screen."""
-        self.match.close()
