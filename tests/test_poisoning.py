@@ -150,6 +150,19 @@ def test_players_cannot_change_the_game_through_what_they_see_submit_or_know() -
     assert following.attack is not None and following.attack.max() == 0
 
 
+def test_noise_is_each_match_s_each_player_s_and_each_round_s_own() -> None:
+    game = digits()
+    state = game.reset([3, 4])
+    later = state
+    for player in ("attacker", "defender"):
+        later, _, _ = game.step(later, {player: game.null_action(later, player)})
+    draws = [game.access(s, p).noise(state.inputs) for s in (state, later) for p in game.players]
+    draws = [d[i] for d in draws for i in range(2)]
+    assert not any(torch.equal(a, b) for i, a in enumerate(draws) for b in draws[:i])
+    alone = game.access(game.reset([4]), "attacker").noise(state.inputs)
+    assert torch.equal(alone[0], draws[1])
+
+
 @pytest.mark.parametrize("subsample", [None, 7])
 def test_both_players_share_one_validation_gradient_a_round(subsample: int | None) -> None:
     game = digits(validation_subsample=subsample)
