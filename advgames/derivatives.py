@@ -59,12 +59,11 @@ def scale(a: Mapping[str, Tensor], factor: float | Tensor) -> Params:
 @torch.no_grad()
 def loss(victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int) -> Tensor:
     """Mean loss per match, (G,)."""
-    total: Tensor | None = None
-    for c in chunks(chunk_size, inputs.shape[1]):  # summed as in loss_and_gradient: the same bits
-        part = victim.losses(params, inputs[:, c], labels[:, c]).sum(1)
-        total = part if total is None else total + part
-    assert total is not None
-    return total / inputs.shape[1]
+
+    def part(x: Tensor, y: Tensor) -> tuple[Tensor]:
+        return (victim.losses(params, x, y).sum(1),)
+
+    return _mean_over_chunks(part, inputs, labels, chunk_size)[0]
 
 
 @torch.enable_grad()
@@ -72,16 +71,14 @@ def loss_and_gradient(
     victim: Victim, params: Mapping[str, Tensor], inputs: Tensor, labels: Tensor, chunk_size: int
 ) -> tuple[Tensor, Params]:
     """Mean loss per match, (G,), and its gradient with respect to the parameters, from one pass."""
-    samples = inputs.shape[1]
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-    total, gradient = None, None
-    for c in chunks(chunk_size, samples):
-        part = victim.losses(leaves, inputs[:, c], labels[:, c]).sum(1)
-        grads = torch.autograd.grad(part.sum(), tuple(leaves.values()))
-        total = part.detach() if total is None else total + part.detach()
-        gradient = grads if gradient is None else tuple(a + b for a, b in zip(gradient, grads, strict=True))
-    assert total is not None and gradient is not None
-    return total / samples, {name: g / samples for name, g in zip(leaves, gradient, strict=True)}
+
+    def part(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        losses = victim.losses(leaves, x, y).sum(1)
+        return losses.detach(), *torch.autograd.grad(losses.sum(), tuple(leaves.values()))
+
+    mean, *gradient = _mean_over_chunks(part, inputs, labels, chunk_size)
+    return mean, dict(zip(leaves, gradient, strict=True))
 
 
 @torch.enable_grad()
@@ -125,16 +122,14 @@ def hessian_vector_product(
     """H v with H the Hessian of the mean loss in the parameters; H is never formed."""
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
     vectors = tuple(vector[name].detach() for name in leaves)
-    total = None
-    for c in chunks(chunk_size, inputs.shape[1]):
-        part = victim.losses(leaves, inputs[:, c], labels[:, c]).sum()
-        gradient = torch.autograd.grad(part, tuple(leaves.values()), create_graph=True)
+
+    def part(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        gradient = torch.autograd.grad(victim.losses(leaves, x, y).sum(), tuple(leaves.values()), create_graph=True)
         # A linear layer of the loss leaves no graph in some gradients: their second derivative is zero.
         slope = torch.stack([(g * v).sum() for g, v in zip(gradient, vectors, strict=True)]).sum()
-        product = torch.autograd.grad(slope, tuple(leaves.values()), materialize_grads=True)
-        total = product if total is None else tuple(a + b for a, b in zip(total, product, strict=True))
-    assert total is not None
-    return {name: t / inputs.shape[1] for name, t in zip(leaves, total, strict=True)}
+        return torch.autograd.grad(slope, tuple(leaves.values()), materialize_grads=True)
+
+    return dict(zip(leaves, _mean_over_chunks(part, inputs, labels, chunk_size), strict=True))
 
 
 @torch.enable_grad()
@@ -149,20 +144,15 @@ def gauss_newton_vector_product(
     """J^T (d^2 loss / d outputs^2) J v of the mean loss: the positive semi-definite part of the Hessian."""
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
     vector = {name: vector[name].detach() for name in leaves}
-    total = None
-    for c in chunks(chunk_size, inputs.shape[1]):
 
-        def outputs_of(p: Params, x: Tensor = inputs[:, c]) -> Tensor:
-            return victim(p, x)
-
-        outputs, tangent = _along(outputs_of, leaves, vector)
+    def part(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        outputs, tangent = _along(lambda p: victim(p, x), leaves, vector)
         head = outputs.detach().requires_grad_()
-        slope = torch.autograd.grad(victim.loss(head, labels[:, c]).sum(), head, create_graph=True)[0]
+        slope = torch.autograd.grad(victim.loss(head, y).sum(), head, create_graph=True)[0]
         bent = torch.autograd.grad(slope, head, tangent.detach())[0]
-        product = torch.autograd.grad(outputs, tuple(leaves.values()), bent, materialize_grads=True)
-        total = product if total is None else tuple(a + b for a, b in zip(total, product, strict=True))
-    assert total is not None
-    return {name: t / inputs.shape[1] for name, t in zip(leaves, total, strict=True)}
+        return torch.autograd.grad(outputs, tuple(leaves.values()), bent, materialize_grads=True)
+
+    return dict(zip(leaves, _mean_over_chunks(part, inputs, labels, chunk_size), strict=True))
 
 
 @dataclass(frozen=True)
@@ -216,6 +206,18 @@ def conjugate_gradient(
         running = running & (rr > tolerance**2 * start)
     relative = (rr / torch.where(start > 0, start, 1.0)).sqrt()
     return ConjugateGradientResult(x, relative, count, negative)
+
+
+def _mean_over_chunks(
+    part: Callable[[Tensor, Tensor], tuple[Tensor, ...]], inputs: Tensor, labels: Tensor, chunk_size: int
+) -> tuple[Tensor, ...]:
+    """Sums over samples, chunk by chunk and in one order for all who ask, divided by the number of samples."""
+    total: tuple[Tensor, ...] | None = None
+    for c in chunks(chunk_size, inputs.shape[1]):
+        found = part(inputs[:, c], labels[:, c])
+        total = found if total is None else tuple(a + b for a, b in zip(total, found, strict=True))
+    assert total is not None
+    return tuple(t / inputs.shape[1] for t in total)
 
 
 def _along(function: Callable[[Params], Tensor], params: Params, direction: Params) -> tuple[Tensor, Tensor]:

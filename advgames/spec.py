@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from advgames.errors import ConfigError
 from advgames.settings import Settings, parse
@@ -33,8 +33,6 @@ class MatchSpec(Settings):
         dtype: precision the game is played in.
         evaluations: how often on the way the curves are measured.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     game: str = "poisoning"
     task: str

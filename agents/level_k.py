@@ -13,7 +13,7 @@ from advgames.access import Access, Order, WhiteBox
 from advgames.agents.base import Agent
 from advgames.errors import PhaseError, SettingError
 
-__all__ = ["LevelK", "step_size"]
+__all__ = ["LevelK", "step_size", "white_image_estimate"]
 
 Method = Literal["auto", "closed", "pgd"]
 

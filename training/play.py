@@ -163,7 +163,7 @@ def play_batch(
             progress(_event("round", match, len(specs), round=state.round, horizon=game.horizon))
         if checkpoint is not None and not game.over(state):
             checkpoint.save_if_due(state, totals, curves, spent, table)
-    measures = {name: values.tolist() for name, values in game.measures(state).items()}
+    measures = {name: values[-1] for name, values in curves.items() if name != "round"}  # the last is the end
     file = _save_panels(panels, first, state)
     timings = {
         "total_s": sum(spent.values()),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from advgames.agents import make_agent
 from advgames.errors import SettingError
 from advgames.results import MatchRecord, Results
 from advgames.spec import MatchSpec, TournamentSpec
@@ -63,14 +65,13 @@ def tournament(
     results = Results.create(out, spec, resume=resume, extend=extend)
     played = {record.id for record in results.records()}
     plan = batches(spec.matches(), spec.batch_limit)
-    open_batches = [batch for batch in plan if any(match.id not in played for match in batch)]
-    for batch in plan:
-        if batch not in open_batches:  # killed between the last record and this
-            _checkpoint(results.directory, batch, checkpoint_every).remove()
+    jobs = [_Job(batch, spec.device, data_root, results.directory, checkpoint_every) for batch in plan]
+    for job in jobs:
+        if job.played(played):  # a checkpoint that is still there: killed between the last record and its removal
+            job.checkpoint.remove()
     progress({"kind": "start", "total": sum(map(len, plan)), "done": len(played)})
     # Later strategies tend to be the dearer ones: started first, they keep the processes evenly busy.
-    jobs = [_Job(batch, spec.device, data_root, results.directory, checkpoint_every) for batch in open_batches[::-1]]
-    for job, records in _run(jobs, workers, progress):
+    for job, records in _run([job for job in jobs[::-1] if not job.played(played)], workers, progress):
         results.append(record for record in records if record.id not in played)
         job.checkpoint.remove()
     return results
@@ -85,32 +86,33 @@ def _validate(spec: TournamentSpec, data_root: str | None) -> None:
     state = game.reset([spec.seeds[0]])
     for player, names in spec.players.items():
         for name in names:
-            agent = build_agents(example.model_copy(update={"players": {**example.players, player: name}}), game)[
-                player
-            ]
-            agent.reset(game.access(state, player))
+            make_agent(name).reset(game.access(state, player))
 
 
-def _checkpoint(directory: Path, batch: Sequence[MatchSpec], every: float) -> Checkpoint:
-    name = hashlib.sha256("".join(match.id for match in batch).encode()).hexdigest()[:16]
-    return Checkpoint(directory / "checkpoints" / f"{name}.safetensors", every)
-
-
+@dataclass(frozen=True)
 class _Job:
     """One batch to play, as a process can be handed it."""
 
-    def __init__(
-        self, batch: Sequence[MatchSpec], device: str, data_root: str | None, directory: Path, every: float
-    ) -> None:
-        self.batch, self.device, self.data_root, self.directory, self.every = batch, device, data_root, directory, every
-        self.checkpoint = _checkpoint(directory, batch, every)
+    batch: Sequence[MatchSpec]
+    device: str
+    data_root: str | None
+    directory: Path
+    every: float
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        name = hashlib.sha256("".join(match.id for match in self.batch).encode()).hexdigest()[:16]
+        return Checkpoint(self.directory / "checkpoints" / f"{name}.safetensors", self.every)
+
+    def played(self, ids: Set[str]) -> bool:
+        return all(match.id in ids for match in self.batch)
 
     def play(self, progress: Progress) -> list[MatchRecord]:
         return play_batch(
             self.batch,
             device=self.device,
             data_root=self.data_root,
-            checkpoint=_checkpoint(self.directory, self.batch, self.every),
+            checkpoint=self.checkpoint,
             panels=self.directory / "panels",
             progress=progress,
         )

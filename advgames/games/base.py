@@ -74,7 +74,6 @@ class Game(ABC, Generic[S]):
         zero_sum: whether the players' payoffs always sum to zero.
         hidden: one line: what is hidden from whom.
         settings_model: the game's settings, by name.
-        per_match: settings that may differ between the matches of one batch.
     """
 
     name: ClassVar[str]
@@ -83,7 +82,6 @@ class Game(ABC, Generic[S]):
     zero_sum: ClassVar[bool]
     hidden: ClassVar[str]
     settings_model: ClassVar[type[Settings]] = Settings
-    per_match: ClassVar[tuple[str, ...]] = ()
     device: torch.device
     dtype: torch.dtype
 

@@ -45,7 +45,6 @@ class PoisoningGame(Game[PoisoningState]):
     phases = (("attacker",), ("defender",))
     zero_sum = True
     settings_model = PoisoningSettings
-    per_match = ("epsilon", "epsilon_attacker", "epsilon_defender")
     hidden = "the defender never sees clean inputs; neither player sees the training set as a whole, or the test set"
 
     def __init__(
