@@ -29,6 +29,9 @@ class Access:
         opponent_radius: the other player's radius, (G,).
         round: rounds played so far.
         horizon: rounds of the match.
+        shared, opponent_shared: whether this player, or the other, plays one perturbation for all inputs of the
+            minibatch, shaped (G, 1, *input_shape), and not one per input.
+        may_mix: whether an action may hold D equally likely draws, (G, D, B, *input_shape), of a randomised strategy.
     """
 
     level = "hard-label"
@@ -45,6 +48,9 @@ class Access:
         round: int,
         horizon: int,
         seeds: Tensor,
+        shared: bool = False,
+        opponent_shared: bool = False,
+        may_mix: bool = False,
     ) -> None:
         self.player = player
         self.sign = sign
@@ -54,12 +60,28 @@ class Access:
         self.opponent_radius = opponent_radius
         self.round = round
         self.horizon = horizon
+        self.shared = shared
+        self.opponent_shared = opponent_shared
+        self.may_mix = may_mix
         # Half of a hash: the seeds, and with them the order of the data, cannot be had back from it.
         self._noise_keys = rng.bits(seeds, f"player.{player}", 0, ()) & 0xFFFFFFFF
 
     def noise(self, like: Tensor) -> Tensor:
         """Standard normal numbers of this player alone, fresh each round, shaped (G, ...) like `like`."""
         return rng.normal(self._noise_keys, "noise", self.round, like.shape[1:], dtype=like.dtype)
+
+    @property
+    def noise_seeds(self) -> Tensor:
+        """Seeds (G,) for this player's own randomness, fresh each round."""
+        return rng.bits(self._noise_keys, "seeds", self.round, ()) & 0x7FFFFFFFFFFFFFFF
+
+    def pool(self, ascent: Tensor) -> Tensor:
+        """Directions (G, B, *input_shape) for this player's action: their mean, (G, 1, ...), where it plays one."""
+        return ascent.mean(1, keepdim=True) if self.shared else ascent
+
+    def opponent_pool(self, ascent: Tensor) -> Tensor:
+        """The same for the other player's action."""
+        return ascent.mean(1, keepdim=True) if self.opponent_shared else ascent
 
 
 class WhiteBox(Access, ABC):

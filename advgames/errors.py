@@ -14,6 +14,8 @@ __all__ = [
     "AdvgamesError",
     "ConfigError",
     "DataFileError",
+    "InputError",
+    "MissingExtraError",
     "NonFiniteActionError",
     "PhaseError",
     "RadiusExceededError",
@@ -21,6 +23,7 @@ __all__ = [
     "SettingError",
     "UnknownNameError",
     "UnsupportedFormError",
+    "VictimError",
 ]
 
 
@@ -75,6 +78,18 @@ class PhaseError(AdvgamesError, RuntimeError):
 
 class UnsupportedFormError(AdvgamesError, NotImplementedError):
     """A game has no environment of the requested form (such as a parallel form of an alternating game)."""
+
+
+class InputError(AdvgamesError, ValueError):
+    """Inputs or labels that an attack cannot start from: wrong dtype, shape or device, not finite, out of range."""
+
+
+class VictimError(AdvgamesError, ValueError):
+    """A victim that cannot be attacked as it is: in training mode with dropout or batch norm, or giving no logits."""
+
+
+class MissingExtraError(AdvgamesError, ImportError):
+    """A library that this needs is not installed; the message says which, and how to get it."""
 
 
 class ActionError(AdvgamesError, ValueError):

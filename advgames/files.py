@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file beside its place, then put it there, durably."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     write(part)
     with part.open("rb") as file:
         os.fsync(file.fileno())

@@ -102,7 +102,7 @@ class LevelK(Agent):
         inputs = observation["inputs"]
         if not self._projected:
             order: Order = "first" if self.k == 1 else "second"
-            return access.threat.unit(access.sign * access.utility_gradient(inputs, order))
+            return access.threat.unit(access.pool(access.sign * access.utility_gradient(inputs, order)))
         if access.sign > 0:
             return self._nested(inputs, access)
         return self._descend(inputs, access)
@@ -141,29 +141,30 @@ class LevelK(Agent):
 
     def _nested(self, inputs: Tensor, access: WhiteBox) -> Tensor:
         """The attacker's nested projected gradient (eq. 9)."""
-        delta, sigma = torch.zeros_like(inputs), torch.zeros_like(inputs)
+        delta = torch.zeros_like(access.pool(inputs))
+        sigma = torch.zeros_like(access.opponent_pool(inputs))
         steps, threat = self.num_steps(access), access.threat
         for i in range(int(steps.max())):
             attacked = threat.perturb(inputs, delta, access.radius)
             repaired = threat.perturb(attacked, sigma, access.opponent_radius)
-            ascent = access.utility_gradient(repaired, self.gradient)
+            ascent = access.pool(access.utility_gradient(repaired, self.gradient))
             moved = self._advance(delta, ascent, self.k, access.radius, access)
             delta = _where(i < steps, moved, delta)
             if i + 1 == int(steps.max()):
                 break  # the last imagined reply would change nothing
             attacked = threat.perturb(inputs, delta, access.radius)
             repaired = threat.perturb(attacked, sigma, access.opponent_radius)
-            descent = -access.utility_gradient(repaired, self.gradient)
+            descent = access.opponent_pool(-access.utility_gradient(repaired, self.gradient))
             sigma = self._advance(sigma, descent, self.k - 1, access.opponent_radius, access)
         return delta
 
     def _descend(self, inputs: Tensor, access: WhiteBox) -> Tensor:
         """The defender's projected gradient (eq. 10)."""
-        sigma = torch.zeros_like(inputs)
+        sigma = torch.zeros_like(access.pool(inputs))
         steps = self.num_steps(access)
         for i in range(int(steps.max())):
             repaired = access.threat.perturb(inputs, sigma, access.radius)
-            descent = -access.utility_gradient(repaired, self.gradient)
+            descent = access.pool(-access.utility_gradient(repaired, self.gradient))
             moved = self._advance(sigma, descent, self.k, access.radius, access)
             sigma = _where(i < steps, moved, sigma)
         return sigma

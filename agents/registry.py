@@ -10,11 +10,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from advgames.agents.attack import ATTACKS, Attack, Ensemble
 from advgames.agents.base import Agent
 from advgames.agents.level_k import LevelK
+
+try:
+    from advgames.agents.libraries import LIBRARIES, find
+except ImportError:  # TEMP
+    LIBRARIES, find = (), None
 from advgames.agents.momentum import Momentum
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
+from advgames.agents.smooth import GaussianSmoothing, Smooth
 from advgames.errors import SettingError, UnknownNameError
 
 __all__ = ["AGENTS", "WRAPPERS", "make_agent", "register_agent"]
@@ -24,6 +31,10 @@ AGENTS: dict[str, Callable[..., Agent]] = {
     "random": RandomDirection,
     "optimal-contraction": OptimalContraction,
     "influence-function": InfluenceFunction,
+    **{name: functools.partial(Attack, name) for name in ATTACKS},
+    "ensemble": Ensemble,
+    "smooth": Smooth,
+    "gaussian-smoothing": GaussianSmoothing,
 }
 WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
 
@@ -41,13 +52,14 @@ def register_agent(name: str, factory: Callable[..., Agent]) -> None:
 def make_agent(text: str) -> Agent:
     """An agent from its name, options in parentheses, wrappers after ``+``.
 
-    ``level-K`` is the null player at K = 0 and :class:`LevelK` above. ``module:Class`` imports a user's own.
+    ``level-K`` is the null player at K = 0 and :class:`LevelK` above. ``foolbox:NAME`` and the like is an attack of
+    another library (:mod:`advgames.agents.libraries`). ``module:Class`` imports a user's own.
 
     Raises:
         UnknownNameError: no such agent or wrapper; names the nearest known.
         SettingError: an option the agent does not take, or a text that cannot be read.
     """
-    first, *rest = re.split(r"\+(?![^(]*\))", text)  # not at a plus within parentheses
+    first, *rest = split_outside(text, "+")
     name, options = _parse(first, text)
     agent = _build(_find(name), options, text)
     for term in rest:
@@ -65,6 +77,8 @@ def _find(name: str) -> Callable[..., Agent]:
         return Null if k == 0 else functools.partial(LevelK, k)
     if name in AGENTS:
         return AGENTS[name]
+    if name.partition(":")[0] in LIBRARIES:
+        return find(name)
     if ":" in name:
         return _import(name)
     raise UnknownNameError("agent", name, [*AGENTS, "level-0", "level-1", "level-2", "level-3"])
@@ -85,12 +99,24 @@ def _parse(term: str, text: str) -> tuple[str, dict[str, Any]]:
     if not match:
         raise SettingError(f"agent {text!r}: cannot read {term!r}; write NAME, NAME(option=value) or NAME+WRAPPER")
     options: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in (match.group("options") or "").split(","))):
+    for part in filter(None, (p.strip() for p in split_outside(match.group("options") or "", ","))):
         key, equals, value = part.partition("=")
         if not equals:
             raise SettingError(f"agent {text!r}: option {part!r} must read name=value")
         options[key.strip()] = _value(value.strip())
     return match.group("name"), options
+
+
+def split_outside(text: str, mark: str) -> list[str]:
+    """`text` split at every `mark` that stands outside parentheses and brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == mark and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _value(text: str) -> Any:

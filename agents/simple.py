@@ -17,13 +17,13 @@ class Null(Agent):
     """Level 0: no perturbation (r2t2.txt section 4.1)."""
 
     def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
-        """Zeros shaped like the inputs."""
-        return torch.zeros_like(observation["inputs"])
+        """Zeros shaped like the inputs, or like one of them where one perturbation serves all."""
+        return torch.zeros_like(access.pool(observation["inputs"]))
 
 
 class RandomDirection(Agent):
     """A uniformly random direction of norm 1 for every input (random signs under L-infinity)."""
 
     def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
-        """Unit perturbations shaped like the inputs."""
-        return access.threat.unit(access.noise(observation["inputs"]))
+        """Unit perturbations shaped like the inputs, or like one of them where one perturbation serves all."""
+        return access.threat.unit(access.noise(access.pool(observation["inputs"])))

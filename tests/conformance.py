@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from toy_games import IN_TURN, SECOND_FIRST, TWICE, Toy
 
-from advgames.envs import Faces, poisoning_v0
+from advgames.envs import Faces, perturbation_v0, poisoning_v0
 
 __all__ = [
     "AT_ONCE",
@@ -68,12 +68,22 @@ class Row:
 
 
 toy_v0 = Faces("toy_v0", Toy)
+PLANE = {"task": "polygon", "rounds": 3, "batch_size": 5}
 SMALL_DIGITS = {"train_size": 60, "validation_size": 20, "test_size": 20, "batch_size": 4}
 
 ROWS = [
     Row("poisoning-linear-regression", poisoning_v0, {"task": "linear-regression", "iterations": 3}),
     Row("poisoning-digits", poisoning_v0, {"task": "digits", "iterations": 3, **SMALL_DIGITS}),
     Row("poisoning-linf", poisoning_v0, {"task": "digits", "norm": "linf", "epochs": 1, **SMALL_DIGITS}),
+    Row("perturbation-at-once", perturbation_v0, PLANE),
+    Row("perturbation-linear", perturbation_v0, {**PLANE, "payoff": "flip-linear", "defense": "per-input"}),
+    Row("perturbation-attacker-first", perturbation_v0, {**PLANE, "order": "attacker-first", "payoff": "margin"}),
+    Row("perturbation-defender-first", perturbation_v0, {**PLANE, "order": "defender-first", "payoff": "loss"}),
+    Row(
+        "perturbation-digits-linf",
+        perturbation_v0,
+        {"task": "digits", "norm": "linf", "order": "attacker-first", "rounds": 3, "victim_epochs": 1, **SMALL_DIGITS},
+    ),
     Row("toy-at-once", toy_v0),
     Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
     Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),

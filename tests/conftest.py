@@ -10,6 +10,14 @@ import torch
 
 torch.set_num_threads(1)
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Victims are trained afresh in every run of the tests, once for all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["ADVGAMES_CACHE"] = str((base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "cache")
+
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -13,7 +13,7 @@ from advgames.tasks import TASKS, Task, load_task
 from advgames.training import play
 from advgames.victims import cifar10_cnn, mnist_cnn
 
-EMBEDDED = ["digits", "linear-regression"]
+EMBEDDED = ["digits", "linear-regression", "polygon"]
 
 
 def sizes(task: Task) -> tuple[int, int, int]:
@@ -83,7 +83,7 @@ def test_mnist_and_cifar_have_the_paper_s_splits(data_root: Path) -> None:
 
 def plays(name: str, root: Path | None) -> None:
     small = {"train_size": 20, "validation_size": 20, "test_size": 20, "batch_size": 10}
-    settings = {"iterations": 2, **({} if name == "linear-regression" else small)}
+    settings = {"iterations": 2, **({} if name in ("linear-regression", "polygon") else small)}
     players = {"attacker": "level-1", "defender": "level-1"}
     (record,) = play("poisoning", name, players, [0], settings, data_root=root and str(root))
     assert record.payoffs["attacker"] == -record.payoffs["defender"] != 0

@@ -1,8 +1,9 @@
-"""Payoff tables to equilibria: Nash, Stackelberg, exploitability, and intervals from samples."""
+"""Payoff tables to equilibria: Nash, Stackelberg, exploitability, double oracle, and intervals from samples."""
 
 from __future__ import annotations
 
 from advgames.equilibrium.cells import CellStatistics
+from advgames.equilibrium.double_oracle import DoubleOracleResult, DoubleOracleStep, double_oracle, table_oracles
 from advgames.equilibrium.empirical import EmpiricalGame
 from advgames.equilibrium.exploitability import BestResponse, Exploitability, exploitability
 from advgames.equilibrium.solutions import Equilibrium, ValueInterval
@@ -12,13 +13,17 @@ from advgames.equilibrium.zero_sum import ZeroSumSolution, solve_zero_sum
 __all__ = [
     "BestResponse",
     "CellStatistics",
+    "DoubleOracleResult",
+    "DoubleOracleStep",
     "EmpiricalGame",
     "Equilibrium",
     "Exploitability",
     "StackelbergSolution",
     "ValueInterval",
     "ZeroSumSolution",
+    "double_oracle",
     "exploitability",
     "solve_stackelberg",
     "solve_zero_sum",
+    "table_oracles",
 ]

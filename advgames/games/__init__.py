@@ -7,10 +7,14 @@ from typing import Any
 
 from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs, State
+from advgames.games.perturbation import PerturbationGame
+from advgames.games.perturbation_settings import PerturbationSettings
+from advgames.games.perturbation_state import PerturbationState
 from advgames.games.poisoning import PoisoningGame
 from advgames.games.poisoning_settings import PoisoningSettings
-from advgames.games.poisoning_state import PoisoningState, Transition
+from advgames.games.poisoning_state import PoisoningState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
+from advgames.games.transition import Transition
 
 __all__ = [
     "GAMES",
@@ -21,6 +25,9 @@ __all__ = [
     "Game",
     "Observation",
     "Payoffs",
+    "PerturbationGame",
+    "PerturbationSettings",
+    "PerturbationState",
     "PoisoningGame",
     "PoisoningSettings",
     "PoisoningState",
@@ -30,7 +37,10 @@ __all__ = [
     "make_game",
 ]
 
-GAMES: dict[str, type[PoisoningGame]] = {PoisoningGame.name: PoisoningGame}
+GAMES: dict[str, type[PoisoningGame] | type[PerturbationGame]] = {
+    PoisoningGame.name: PoisoningGame,
+    PerturbationGame.name: PerturbationGame,
+}
 
 
 def make_game(name: str, task: Any = "digits", *, settings: Mapping[str, Any] | None = None, **place: Any) -> Game[Any]:

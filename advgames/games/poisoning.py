@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from advgames import derivatives, rng
-from advgames.errors import SettingError, UnknownNameError
+from advgames.errors import SettingError
 from advgames.games.base import Actions, Game, Payoffs
+from advgames.games.batches import PLAYERS_RADII, next_ids, radii, shared
 from advgames.games.poisoning_access import PoisoningAccess, ValidationPass
 from advgames.games.poisoning_settings import PoisoningSettings, complete
-from advgames.games.poisoning_state import PoisoningState, Transition
+from advgames.games.poisoning_state import PoisoningState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
+from advgames.games.transition import Transition
 from advgames.optimizers import Params, make_optimizer
 from advgames.settings import parse
 from advgames.tasks import Task, load_task
@@ -87,7 +89,7 @@ class PoisoningGame(Game[PoisoningState]):
     def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """The two radii of a match with these settings."""
         found = complete(parse(PoisoningSettings, settings, "poisoning"), self.task)
-        return {f"epsilon_{player}": float(getattr(found, f"epsilon_{player}")) for player in self.players}
+        return {name: float(getattr(found, name)) for name in PLAYERS_RADII}
 
     def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> PoisoningState:
         """Untrained models, one per seed, and their first minibatch.
@@ -97,10 +99,8 @@ class PoisoningGame(Game[PoisoningState]):
             per_match: ``epsilon_attacker`` and ``epsilon_defender``: radii of each match; default: the settings'.
         """
         keys = rng.seed_tensor(seeds, self.device)
-        names = ("epsilon_attacker", "epsilon_defender")
-        if unknown := sorted(set(per_match) - set(names)):
-            raise UnknownNameError("setting per match", unknown[0], names, self.name)
-        radii = [self._radii(len(keys), per_match.get(name), getattr(self.settings, name)) for name in names]
+        usual = (self.settings.epsilon_attacker, self.settings.epsilon_defender)
+        own, other = radii(len(keys), per_match, usual, self.dtype, self.device, self.name)
         params = {name: p.to(self.device) for name, p in self.victim.init(keys).items()}
         validation = self._validation_pass(params)
         validation.evaluate()
@@ -109,8 +109,8 @@ class PoisoningGame(Game[PoisoningState]):
             round=0,
             phase=0,
             seeds=keys,
-            epsilon_attacker=radii[0],
-            epsilon_defender=radii[1],
+            epsilon_attacker=own,
+            epsilon_defender=other,
             params=params,
             buffers=self.optimizer.init(params),
             order=order,
@@ -197,7 +197,7 @@ class PoisoningGame(Game[PoisoningState]):
         correct = torch.zeros(matches, dtype=torch.int64, device=self.device)
         with torch.no_grad():
             for c in derivatives.chunks(max(self._chunk, 512), len(test)):
-                inputs, labels = _shared(test.inputs[c], matches), _shared(test.labels[c], matches)
+                inputs, labels = shared(test.inputs[c], matches), shared(test.labels[c], matches)
                 outputs = self.victim(state.params, inputs)
                 loss += self.victim.loss(outputs, labels).sum(1)
                 if self.task.num_classes:
@@ -214,7 +214,8 @@ class PoisoningGame(Game[PoisoningState]):
 
         Between rounds the last minibatch is shown, after the attacker's move the present one.
         """
-        from advgames.games.render_poisoning import draw, scene
+        from advgames.games.drawing import draw
+        from advgames.games.render_poisoning import scene
 
         return draw(scene(self, state, match, payoffs))
 
@@ -267,13 +268,8 @@ class PoisoningGame(Game[PoisoningState]):
         if self.task.draw is not None:
             drawn = self.task.draw(seeds, iteration, size).to(self.device, self.dtype)
             ids = torch.arange(iteration * size, (iteration + 1) * size, device=self.device)
-            return seeds[:, None][:, :0], _shared(ids, len(seeds)), drawn.inputs, drawn.labels
-        epoch, position = divmod(iteration, len(self.task.train) // size)
-        if before is None or position == 0:
-            order = rng.permutation(seeds, "epoch", epoch, len(self.task.train))
-        else:
-            order = before.order
-        ids = order[:, position * size : (position + 1) * size]
+            return seeds[:, None][:, :0], shared(ids, len(seeds)), drawn.inputs, drawn.labels
+        order, ids = next_ids(seeds, iteration, size, len(self.task.train), None if before is None else before.order)
         batch = self.task.train.take(ids)
         return order, ids, batch.inputs, batch.labels
 
@@ -284,7 +280,7 @@ class PoisoningGame(Game[PoisoningState]):
             drawn = points.take(subset)
             return ValidationPass(self.victim, params, drawn.inputs, drawn.labels, self._chunk)
         matches = len(next(iter(params.values())))
-        inputs, labels = _shared(points.inputs, matches), _shared(points.labels, matches)
+        inputs, labels = shared(points.inputs, matches), shared(points.labels, matches)
         return ValidationPass(self.victim, params, inputs, labels, self._chunk)
 
     def _players_validation(self, state: PoisoningState, player: str) -> ValidationPass:
@@ -300,19 +296,6 @@ class PoisoningGame(Game[PoisoningState]):
         if state.validation is None:
             state.validation = self._validation_pass(state.params)
         return state.validation
-
-    def _radii(self, matches: int, given: Sequence[float] | None, default: float) -> Tensor:
-        values = [default] * matches if given is None else [float(v) for v in given]
-        if len(values) != matches:
-            raise SettingError(f"expected one radius per match ({matches}), got {len(values)}")
-        if not all(0 <= v < float("inf") for v in values):
-            raise SettingError(f"radii must be finite and not negative, got {values}")
-        return torch.tensor(values, dtype=self.dtype, device=self.device)
-
-
-def _shared(tensor: Tensor, matches: int) -> Tensor:
-    """The same samples for every match, without a copy."""
-    return tensor.unsqueeze(0).expand(matches, *tensor.shape)
 
 
 def _default_chunk(victim: Victim) -> int:

@@ -8,21 +8,10 @@ from torch import Tensor
 
 from advgames.games.base import State
 from advgames.games.poisoning_access import ValidationPass
+from advgames.games.transition import Transition
 from advgames.optimizers import Params
 
-__all__ = ["PoisoningState", "Transition"]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What happened to one minibatch: labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each."""
-
-    labels: Tensor
-    clean: Tensor
-    attack: Tensor
-    attacked: Tensor
-    defense: Tensor
-    repaired: Tensor
+__all__ = ["PoisoningState"]
 
 
 @dataclass

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from advgames.tasks.base import Split, Task
-from advgames.tasks.builtin import TASKS, load_task
+from advgames.tasks.base import Recipe, Split, Task
+from advgames.tasks.builtin import PAIRED, TASKS, load_task
+from advgames.tasks.trained import cache_folder, load_weights, trained_module
 
-__all__ = ["TASKS", "Split", "Task", "load_task"]
+__all__ = [
+    "PAIRED",
+    "TASKS",
+    "Recipe",
+    "Split",
+    "Task",
+    "cache_folder",
+    "load_task",
+    "load_weights",
+    "trained_module",
+]

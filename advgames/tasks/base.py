@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advgames.victims import Victim
 
-__all__ = ["Split", "Task"]
+__all__ = ["Recipe", "Split", "Task"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,23 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How the victim of a test-time game is trained: on minibatches; 0 epochs leave it as it begins.
+
+    Attributes:
+        seed: of the initial weights and the order of the data.
+        epochs, batch_size, learning_rate: of the training.
+        momentum: SGD with this momentum; None: Adam.
+    """
+
+    seed: int = 0
+    epochs: int = 10
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    momentum: float | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """Data, victim and usual settings.
 
@@ -42,7 +59,7 @@ class Task:
         name: registry name.
         train: what minibatches are drawn from (known to no player as a whole).
         validation: clean and public.
-        test: clean and known to no player; used only for reporting.
+        test: clean and known to no player: reports of the training-time game, inputs of the test-time game.
         make_victim: builds the victim (float32, CPU).
         bounds: valid range of input entries, or None.
         num_classes: number of classes, or None for regression.
@@ -50,6 +67,7 @@ class Task:
             optimizer, learning_rate, epsilon).
         draw: for tasks whose minibatches are fresh draws and not passes over `train`:
             (match seeds (G,), iteration, batch_size) -> Split with leading shape (G, B).
+        recipe: how the victim is trained for a test-time game.
     """
 
     name: str
@@ -61,6 +79,7 @@ class Task:
     num_classes: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     draw: Callable[[Tensor, int, int], Split] | None = None
+    recipe: Recipe = Recipe()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,20 @@ from torch import Tensor
 
 from advgames import rng
 from advgames.errors import SettingError, UnknownNameError
-from advgames.tasks.base import Split, Task
+from advgames.tasks.base import Recipe, Split, Task
+from advgames.tasks.polygon import polygon_task
 from advgames.tasks.readers import data_root, read_cifar10, read_mnist
-from advgames.victims import Victim, cifar10_cnn, digits_cnn, linear_classifier, mnist_cnn, residual_regression
+from advgames.victims import (
+    Victim,
+    cifar10_cnn,
+    digits_cnn,
+    linear_classifier,
+    mnist_cnn,
+    pair_cnn,
+    residual_regression,
+)
 
-__all__ = ["TASKS", "load_task"]
+__all__ = ["PAIRED", "TASKS", "load_task"]
 
 _SPLIT_SEED = 20211  # which samples train and which validate is part of the task, the same for every match
 
@@ -30,7 +40,7 @@ def load_task(
     """A task by name, on the CPU in float32.
 
     Args:
-        name: one of :data:`TASKS`.
+        name: one of :data:`TASKS`, or two classes of one of :data:`PAIRED`, such as ``"mnist:0v1"``.
         root: folder of the data files; default: the environment variable ADVGAMES_DATA.
         train_size, validation_size, test_size: how many samples of each split to use; default: as in the paper
             (r2t2.txt section 6 and A.1.2), or all there are.
@@ -40,9 +50,13 @@ def load_task(
         DataFileError: a file is missing or damaged.
         SettingError: more samples are asked for than there are.
     """
+    sizes = (train_size, validation_size, test_size)
+    whole, colon, classes = name.partition(":")
+    if colon and whole in PAIRED:
+        return _pair(whole, classes, root, sizes)
     if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    return TASKS[name](root, (train_size, validation_size, test_size))
+        raise UnknownNameError("task", name, [*TASKS, *(f"{paired}:0v1" for paired in PAIRED)])
+    return TASKS[name](root, sizes)
 
 
 Sizes = tuple[int | None, int | None, int | None]
@@ -50,37 +64,49 @@ Sizes = tuple[int | None, int | None, int | None]
 
 def _digits(root: str | Path | None, sizes: Sizes) -> Task:
     """scikit-learn's 1,797 handwritten 8x8 digits: 1,000 train, 297 validation, 500 test."""
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    images = torch.from_numpy(raw.images.astype(np.float32) / 16.0).unsqueeze(1)
-    pool = Split(images, torch.from_numpy(raw.target.astype(np.int64)))
-    order = _shuffled(len(pool))
-    test, rest = pool.take(order[:500]), pool.take(order[500:])
+    rest, test = _digit_pools()
     return Task(
         "digits",
         *_split("digits", rest, test, sizes, validation=297),
         make_victim=lambda: Victim(digits_cnn()),
         num_classes=10,
         defaults={"batch_size": 100, "epochs": 40, "optimizer": "adam", "learning_rate": 3e-3, "epsilon": 1.3},
+        recipe=Recipe(epochs=20, batch_size=50, learning_rate=3e-3),
     )
+
+
+def _digit_pools() -> tuple[Split, Split]:
+    """(everything else, test) of scikit-learn's digits, shuffled."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    images = torch.from_numpy(raw.images.astype(np.float32) / 16.0).unsqueeze(1)
+    pool = Split(images, torch.from_numpy(raw.target.astype(np.int64)))
+    order = _shuffled(len(pool))
+    return pool.take(order[500:]), pool.take(order[:500])
 
 
 def _mnist(name: str) -> Callable[[str | Path | None, Sizes], Task]:
     def load(root: str | Path | None, sizes: Sizes) -> Task:
-        arrays = read_mnist(data_root(root), name)
-        pool = _images(arrays.train_images, arrays.train_labels)
-        test = _images(arrays.test_images, arrays.test_labels)
+        pool, test = _mnist_pools(root, name)
         return Task(
             name,
-            *_split(name, pool.take(_shuffled(len(pool))), test, sizes, validation=5000),
+            *_split(name, pool, test, sizes, validation=5000),
             make_victim=lambda: Victim(mnist_cnn()),
             num_classes=10,
             defaults={"batch_size": 500, "epochs": 120, "optimizer": "adam", "learning_rate": 8e-4, "epsilon": 3.0},
+            recipe=Recipe(epochs=3),
         )
 
     load.__doc__ = f"{name}: 28x28 images; 5,000 of the training images validate, the others train."
     return load
+
+
+def _mnist_pools(root: str | Path | None, name: str) -> tuple[Split, Split]:
+    """(training images, test images) of MNIST or Fashion-MNIST, the first shuffled."""
+    arrays = read_mnist(data_root(root), name)
+    pool = _images(arrays.train_images, arrays.train_labels)
+    return pool.take(_shuffled(len(pool))), _images(arrays.test_images, arrays.test_labels)
 
 
 def _mnist_1v7(root: str | Path | None, sizes: Sizes) -> Task:
@@ -134,6 +160,33 @@ def _linear_regression(root: str | Path | None, sizes: Sizes) -> Task:
     )
 
 
+def _pair(name: str, classes: str, root: str | Path | None, sizes: Sizes) -> Task:
+    """Two classes of a data set, the second one labelled 1 (additive_nash.txt section 4 and appendix D)."""
+    found = re.fullmatch(r"(\d)v(\d)", classes)
+    if not found or found[1] == found[2]:
+        raise UnknownNameError("task", f"{name}:{classes}", [f"{name}:0v1"], "pairs of classes 0 to 9")
+    small = name == "digits"
+    whole = _digit_pools() if small else _mnist_pools(root, name)
+    pool, test = (_two_classes(split, int(found[1]), int(found[2])) for split in whole)
+    return Task(
+        f"{name}:{classes}",
+        *_split(f"{name}:{classes}", pool, test, sizes, validation=60 if small else 1000),
+        make_victim=lambda: Victim(digits_cnn(outputs=2) if small else pair_cnn()),
+        num_classes=2,
+        defaults={
+            "batch_size": 50 if small else 500,
+            "epochs": 20,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "epsilon": PAIRED[name],
+        },
+        recipe=Recipe(epochs=20, batch_size=20) if small else Recipe(0, 10, 64, 0.01, momentum=0.5),
+    )
+
+
+#: data sets of which any two classes make a task, and the radius of its players
+PAIRED = {"digits": 1.0, "mnist": 4.0, "fashion-mnist": 2.0}
+
 TASKS: dict[str, Callable[[str | Path | None, Sizes], Task]] = {
     "digits": _digits,
     "linear-regression": _linear_regression,
@@ -141,6 +194,7 @@ TASKS: dict[str, Callable[[str | Path | None, Sizes], Task]] = {
     "fashion-mnist": _mnist("fashion-mnist"),
     "mnist-1v7": _mnist_1v7,
     "cifar10": _cifar10,
+    "polygon": polygon_task,
 }
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from advgames.victims.base import Victim, squared_error
 
 __all__ = [
+    "Polygon",
     "ResidualRegression",
     "cifar10_cnn",
     "digits_cnn",
     "linear_classifier",
     "mlp",
     "mnist_cnn",
+    "pair_cnn",
+    "polygon_classifier",
     "residual_regression",
 ]
 
@@ -46,12 +51,25 @@ def cifar10_cnn() -> nn.Sequential:
     )
 
 
-def digits_cnn(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+def digits_cnn(activation: type[nn.Module] = nn.ReLU, outputs: int = 10) -> nn.Sequential:
     """A small CNN for 8x8 digits: 3x3 convolutions of 16 and 32 channels, 64 hidden units; 13,706 parameters."""
     return nn.Sequential(
         *(nn.Conv2d(1, 16, 3), activation()),
         *(nn.Conv2d(16, 32, 3, stride=2), activation()),
-        *(nn.Flatten(), nn.Linear(128, 64), activation(), nn.Linear(64, 10)),
+        *(nn.Flatten(), nn.Linear(128, 64), activation(), nn.Linear(64, outputs)),
+    )
+
+
+def pair_cnn() -> nn.Sequential:
+    """A 4-layer ReLU network that tells two classes of 28x28 images apart; 21,432 parameters.
+
+    Source: additive_nash.txt section 4, "a 4-layer convolutional neural network with ReLU activation functions" and
+    nothing more: here 5x5 convolutions of 10 and 20 channels, each with 2x2 max pooling, 50 hidden units, two logits.
+    """
+    return nn.Sequential(
+        *(nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), nn.ReLU()),
+        *(nn.Conv2d(10, 20, 5), nn.MaxPool2d(2), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(320, 50), nn.ReLU(), nn.Linear(50, 2)),
     )
 
 
@@ -91,3 +109,27 @@ def residual_regression(start: float = -10.0, truth: float = 20.0) -> Victim:
         loss=squared_error,
         init=lambda seeds: {"theta": torch.full((len(seeds), 1), start, dtype=module.theta.dtype, device=seeds.device)},
     )
+
+
+class Polygon(nn.Module):
+    """Inside or outside a regular polygon around the origin: f(x) = min_j (apothem - n_j . x), logits (-f / 2, f / 2).
+
+    A piecewise-linear victim whose boundary, gradients and robust sets are known by heart; class 1 is inside.
+    """
+
+    def __init__(self, sides: int = 3, apothem: float = 4.0) -> None:
+        super().__init__()
+        angles = 2 * math.pi * torch.arange(sides) / sides
+        self.normals = nn.Parameter(torch.stack([angles.cos(), angles.sin()], 1))
+        self.apothem = apothem
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, 2) of points (B, 2)."""
+        signed = (self.apothem - inputs @ self.normals.T).amin(1)
+        return torch.stack([-signed / 2, signed / 2], 1)
+
+
+def polygon_classifier(sides: int = 3, apothem: float = 4.0) -> Victim:
+    """The :class:`Polygon` with its own parameters in every match."""
+    module = Polygon(sides, apothem)
+    return Victim(module, init=lambda seeds: {"normals": module.normals.detach().expand(len(seeds), -1, -1).clone()})

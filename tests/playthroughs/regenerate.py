@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from advgames.agents import make_agent
-from advgames.envs import poisoning_v0
+from advgames.envs import perturbation_v0, poisoning_v0
 
 __all__ = ["PLAYTHROUGHS", "Playthrough", "folder"]
 
@@ -111,12 +111,42 @@ def _training(state: Any) -> Iterator[tuple[str, Any]]:
     yield "validation loss", state.validation_loss
 
 
+def _test_time(state: Any) -> Iterator[tuple[str, Any]]:
+    """The test-time game: x, a, x + a, d, x + a + d of the last round, and what they add up to."""
+    if state.last is not None:
+        last = state.last
+        steps = (last.clean, last.attack, last.attacked, last.defense, last.repaired)
+        yield from zip(("x", "a", "x+a", "d", "x+a+d"), steps, strict=True)
+    yield "classes", state.classes
+    yield from state.tallies.items()
+
+
 PLAYTHROUGHS = {
     "poisoning-linear-regression": Playthrough(
         poisoning_v0,
         {"task": "linear-regression", "iterations": 30, "dtype": torch.float64},
         {"attacker_0": "level-2", "defender_0": "level-1"},
         _training,
+    ),
+    "perturbation-polygon": Playthrough(
+        perturbation_v0,
+        {"task": "polygon", "payoff": "flip-linear", "rounds": 3, "batch_size": 4, "dtype": torch.float64},
+        {"attacker_0": "fgm", "defender_0": "smooth"},
+        _test_time,
+    ),
+    "perturbation-attacker-first": Playthrough(
+        perturbation_v0,
+        {
+            "task": "polygon",
+            "order": "attacker-first",
+            "defense": "per-input",
+            "payoff": "margin",
+            "rounds": 2,
+            "batch_size": 3,
+            "dtype": torch.float64,
+        },
+        {"attacker_0": "level-1", "defender_0": "level-1"},
+        _test_time,
     ),
 }
 

@@ -1,0 +1,234 @@
+"""The problem every attack solves, checked once, in chunks, with an honest verdict on what is returned."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from advgames.attacks.base import Attacked, Model, Norm
+from advgames.attacks.checks import (
+    check_bounds,
+    check_count,
+    check_finite,
+    check_inputs,
+    check_labels,
+    check_logits,
+    check_model,
+    check_radius,
+)
+from advgames.attacks.losses import Loss, LossName, loss_of, slope_of
+from advgames.attacks.norms import Bounds, Geometry, Size, geometry_of
+from advgames.errors import VictimError
+
+__all__ = ["ChunkSize", "Problem"]
+
+#: inputs per call of the model, along the last leading dimension; None: all at once
+ChunkSize = int | Literal["auto"] | None
+
+ENTRIES = 2**17  # of a chunk on a CPU: 167 MNIST images, where convolutions are fastest
+FEWEST, MOST = 32, 4096
+
+
+class Problem:
+    """Move inputs, within a radius and bounds, so that a loss of the model's logits rises (targeted: falls).
+
+    Works on flat inputs: points, gradients and perturbations are (*lead, D), radii a float or (*lead, 1).
+
+    Args:
+        model: logits (*lead, K) of inputs (*lead, *input_shape), each input treated alone.
+        inputs: (*lead, *input_shape), float32 or float64.
+        labels: classes to leave, or with `targeted` to reach.  # (*lead,) int64
+        radius: of the perturbation, at least 0; a float, or a tensor that broadcasts to labels. None: unlimited.
+        norm: in which the radius is measured.
+        bounds: valid range of every input entry, or None.
+        loss: what rises; a name or a function (see losses.py).
+        targeted: whether labels are to be reached.
+        create_graph: whether the answer is to be differentiable through to the model's parameters.
+        chunk_size: inputs per call of the model along the last leading dimension; "auto": what is fastest on a CPU;
+            None: all at once, for a model that is no function of each input alone.
+
+    Raises:
+        InputError: inputs, labels or radius are wrong.
+        VictimError: the model holds layers that are random or change themselves, or returns no finite logits.
+        SettingError, UnknownNameError: bounds, norm or loss are none.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        inputs: Tensor,
+        labels: Tensor,
+        *,
+        radius: float | Tensor | None,
+        norm: Norm | Geometry,
+        bounds: Bounds,
+        loss: LossName | Loss = "cross_entropy",
+        targeted: bool = False,
+        create_graph: bool = False,
+        chunk_size: ChunkSize = "auto",
+    ) -> None:
+        if chunk_size is not None and chunk_size != "auto":
+            check_count("chunk_size", chunk_size)
+        check_bounds(bounds)
+        check_model(model)
+        check_labels(labels, inputs)
+        check_inputs(inputs, bounds)
+        if inputs.is_inference() or labels.is_inference():
+            inputs, labels = inputs.clone(), labels.clone()  # in_chunks
+        self.model, self.labels, self.bounds = model, labels, bounds
+        self.input_shape = inputs.shape[labels.ndim :]
+        self.inputs = (inputs if create_graph else inputs.detach()).flatten(labels.ndim)  # (*lead, D)
+        self.radius: Size = torch.inf if radius is None else check_radius(radius, labels, inputs.dtype)
+        self.geometry = geometry_of(norm)
+        self.loss = loss_of(loss)
+        self.targeted, self.create_graph, self.chunk_size = targeted, create_graph, chunk_size
+        self._slope = slope_of(self.loss)
+        self._checked = False
+
+    def logits(self, points: Tensor) -> Tensor:
+        """Logits (*lead, K) of flat points; checked when first asked for."""
+        found = self.model(points.view(*points.shape[:-1], *self.input_shape))
+        if not self._checked:
+            check_logits(found, self.labels)
+            self._checked = True
+        return found
+
+    def gradient(self, points: Tensor) -> Tensor:
+        """The direction in which the objective rises, up to a positive factor per input, (*lead, D).
+
+        The derivative is taken with respect to the points alone, never to the model's parameters.
+        """
+        points = self.leaf(points)
+        logits = self.logits(points)
+        slope = self._slope(logits if self.create_graph else logits.detach(), self.labels)
+        return self.pull_back(logits, -slope if self.targeted else slope, points)
+
+    def leaf(self, points: Tensor) -> Tensor:
+        """Points to differentiate at: cut off from what made them, unless the answer is to be differentiable."""
+        return points if self.create_graph and points.requires_grad else points.detach().requires_grad_()
+
+    def pull_back(self, logits: Tensor, slope: Tensor, points: Tensor, again: bool = False) -> Tensor:
+        """The derivative of ``(slope * logits).sum()`` in the points; `again`: it will be asked for once more.
+
+        Raises:
+            VictimError: the logits do not depend on the points.
+        """
+        if not logits.requires_grad:
+            raise VictimError("the victim's logits carry no gradient: it runs under no_grad, or detaches")
+        found = torch.autograd.grad(
+            logits, points, slope, retain_graph=again or None, create_graph=self.create_graph, allow_unused=True
+        )[0]
+        if found is None:
+            raise VictimError("the victim's logits do not depend on its inputs")
+        return found
+
+    def step(self, points: Tensor, size: Size) -> Tensor:
+        """Points after the steepest step of this size."""
+        return points + self.geometry.step(self.gradient(points), size, points, self.bounds)
+
+    def within(self, points: Tensor) -> Tensor:
+        """Points projected onto the ball around the inputs, then into the bounds."""
+        return self.bounded(self.inputs + self.geometry.project(points - self.inputs, self.radius))
+
+    def bounded(self, points: Tensor) -> Tensor:
+        """Points within the bounds; this never leaves the ball, since the inputs lie within the bounds."""
+        return points if self.bounds is None else points.clamp(*self.bounds)
+
+    def objective(self, logits: Tensor) -> Tensor:
+        """What the attack maximises, (*lead,)."""
+        value = self.loss(logits, self.labels)
+        return -value if self.targeted else value
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Whether the model says what the attack wants, (*lead,)."""
+        classes = logits.argmax(-1)
+        return classes == self.labels if self.targeted else classes != self.labels
+
+    def solve(self, attack: Callable[..., Tensor], *each: Size) -> Attacked:
+        """What ``attack(problem, *each)`` returns, (*lead, D), brought to the inputs' shape, with the verdict.
+
+        The attack gets one chunk at a time, and of each tensor in `each`, (*lead, ...), the same chunk; floats stay.
+        """
+
+        def answer(problem: Problem, *part: Size) -> tuple[Tensor, Tensor]:
+            points = attack(problem, *part)
+            return points, problem.verdict(points)
+
+        perturbed, success = self.in_chunks(answer, *each)
+        return Attacked(self.shaped(perturbed), success)
+
+    def solve_shortest(self, attack: Callable[..., Tensor]) -> Attacked:
+        """As :meth:`solve`, for attacks that look for a short perturbation: where they fail, the input comes back.
+
+        To be longer than the radius is to fail.
+        """
+
+        def answer(problem: Problem) -> tuple[Tensor, Tensor]:
+            points = attack(problem)
+            near = problem.geometry.length((points - problem.inputs).detach()) <= problem.radius
+            points = torch.where(near, points, problem.inputs)
+            success = problem.verdict(points)
+            return torch.where(success.unsqueeze(-1), points, problem.inputs), success
+
+        perturbed, success = self.in_chunks(answer)
+        return Attacked(self.shaped(perturbed), success)
+
+    def columns(self, wanted: Tensor) -> Tensor:
+        """Places along the last leading dimension where any input is wanted, (*lead,) bool; all, if chunks are not
+        allowed and any is."""
+        if self.chunk_size is None and bool(wanted.any()):
+            wanted = torch.ones_like(wanted)
+        return wanted.flatten(0, -2).any(0).nonzero().squeeze(-1) if wanted.ndim > 1 else wanted.nonzero().squeeze(-1)
+
+    def pick(self, columns: Tensor) -> Problem:
+        """The problem of these places along the last leading dimension alone."""
+        dim = self.labels.ndim - 1
+        if len(columns) == self.labels.shape[dim]:
+            return self
+        radius = self.radius.index_select(dim, columns) if isinstance(self.radius, Tensor) else self.radius
+        return self._part(self.inputs.index_select(dim, columns), self.labels.index_select(dim, columns), radius)
+
+    def shaped(self, points: Tensor) -> Tensor:
+        """Flat points in the shape of the inputs."""
+        return points.reshape(*points.shape[:-1], *self.input_shape)
+
+    def verdict(self, points: Tensor) -> Tensor:
+        """Whether the model, asked once more, says at these very points what the attack wants, (*lead,)."""
+        with torch.no_grad():
+            logits = self.logits(points)
+            check_finite(logits, points)
+            return self.reached(logits)
+
+    def in_chunks(self, work: Callable[..., tuple[Tensor, ...]], *each: Size) -> tuple[Tensor, ...]:
+        """The tensors (*lead, ...) that ``work(problem, *each)`` returns, computed chunk by chunk."""
+        with torch.inference_mode(False), torch.enable_grad():
+            dim, size = self.labels.ndim - 1, self._chunk()
+            if self.labels.shape[dim] <= size:
+                return work(self, *each)
+            pieces = (_split(value, size, dim) for value in (self.inputs, self.labels, self.radius, *each))
+            found = [work(self._part(x, y, r), *part) for x, y, r, *part in zip(*pieces)]  # noqa: B905 (floats repeat)
+            return tuple(torch.cat(parts, dim) for parts in zip(*found, strict=True))
+
+    def _part(self, inputs: Tensor, labels: Tensor, radius: Size) -> Problem:
+        part = copy.copy(self)
+        part.inputs, part.labels, part.radius, part._checked = inputs, labels, radius, False
+        return part
+
+    def _chunk(self) -> int:
+        """Inputs per chunk, along the last leading dimension."""
+        if self.chunk_size is None or (self.chunk_size == "auto" and self.inputs.device.type != "cpu"):
+            return max(1, self.labels.shape[-1])
+        if self.chunk_size != "auto":
+            return self.chunk_size
+        best = min(max(ENTRIES // self.inputs.shape[-1], FEWEST), MOST)
+        return max(1, best // math.prod(self.labels.shape[:-1]))
+
+
+def _split(value: Size, size: int, dim: int) -> Iterable[Any]:
+    return torch.split(value, size, dim) if isinstance(value, Tensor) else itertools.repeat(value)

@@ -1,0 +1,123 @@
+"""What players of the test-time game may know of the victim: labels it gives, its logits, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advgames.access import Access, Order, WhiteBox
+from advgames.errors import SettingError
+from advgames.games.perturbation_settings import Payoff
+from advgames.tasks import Split
+from advgames.victims import FixedVictim, cross_entropy, margin
+
+__all__ = ["HardLabelAccess", "SoftLabelAccess", "WhiteBoxAccess"]
+
+
+class HardLabelAccess(Access):
+    """The victim as an oracle of classes, every query counted.
+
+    Attributes:
+        num_classes: K.
+        payoff: which payoff the game pays.
+        known: inputs and labels from the same source as the game's, which every player has (the training set).
+    """
+
+    level = "hard-label"
+
+    def __init__(
+        self,
+        *,
+        oracle: Callable[[Tensor], Tensor],
+        count: Callable[[int], None],
+        seen: Tensor,
+        classes: Tensor | None,
+        num_classes: int,
+        payoff: Payoff,
+        known: Split,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.num_classes = num_classes
+        self.payoff = payoff
+        self.known = known
+        self._oracle = oracle
+        self._count = count
+        self._seen = seen
+        self._classes = classes
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Classes (G, Q) of inputs (G, Q, *input_shape): Q queries per match."""
+        self._count(inputs.shape[1])
+        return self._oracle(inputs).argmax(-1)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Classes (G, B) the player is about: the game's for the attacker; what the victim says of the inputs it sees
+        for the defender, who knows no labels (a query each)."""
+        return self.predict(self._seen) if self._classes is None else self._classes.clone()
+
+
+class SoftLabelAccess(HardLabelAccess):
+    """The victim as an oracle of logits, every query counted."""
+
+    level = "soft-label"
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits (G, Q, K) of inputs (G, Q, *input_shape): Q queries per match."""
+        self._count(inputs.shape[1])
+        return self._oracle(inputs)
+
+
+class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
+    """The victim itself; nothing is counted.
+
+    U, what its gradient is of, is the mean over the minibatch of the payoff, or of its margin where the payoff is a
+    step function of it (additive_nash.txt eq. 1): minus the margin of the class, under f or, around the inputs the
+    player sees, under its linearisation f_L.
+    """
+
+    level = "white-box"
+
+    def __init__(self, *, victim: FixedVictim, **common: Any) -> None:
+        super().__init__(**common)
+        self._victim = victim
+
+    @property
+    def model(self) -> FixedVictim:
+        """Logits (*lead, K) of inputs (*lead, *input_shape), differentiable in the inputs."""
+        return self._victim
+
+    def utility(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """U at `inputs` (G, B, *input_shape), (G,): minus the mean margin, or the mean loss."""
+        classes = self.labels if labels is None else labels
+        logits = self._victim.logits(inputs)
+        if self.payoff == "loss":
+            return cross_entropy(logits, classes).mean(1)
+        return -margin(logits, classes).mean(1)
+
+    def utility_gradient(self, inputs: Tensor, order: Order = "first") -> Tensor:
+        """grad_x U at `inputs`, (G, B, *input_shape).
+
+        U is a function of the inputs themselves, with no model update in between: its gradient is exact, and the three
+        orders coincide.
+        """
+        if order not in ("first", "second", "exact"):
+            raise SettingError(f"order must be 'first', 'second' or 'exact', got {order!r}")
+        linear = self.payoff == "flip-linear" and inputs.shape == self._seen.shape
+        at = self._seen if linear else inputs
+        logits = self._victim.linear_logits(at, inputs) if linear else self._victim.logits(inputs)
+        if self.payoff == "loss":
+            weights = torch.softmax(logits, -1) - _one_hot(self.labels, logits)
+        else:
+            others = logits.scatter(-1, self.labels.unsqueeze(-1), -torch.inf)
+            weights = _one_hot(others.argmax(-1), logits) - _one_hot(self.labels, logits)
+        return self._victim.pulled(at, weights) / inputs.shape[1]
+
+
+def _one_hot(classes: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros_like(like).scatter(-1, classes.unsqueeze(-1), 1.0)

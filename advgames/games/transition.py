@@ -1,0 +1,21 @@
+"""What happened to one minibatch, for pictures and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Transition"]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """Labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each; perturbations in radii."""
+
+    labels: Tensor
+    clean: Tensor
+    attack: Tensor
+    attacked: Tensor
+    defense: Tensor
+    repaired: Tensor

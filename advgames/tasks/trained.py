@@ -1,0 +1,131 @@
+"""A task's victim, trained once and kept: the fixed models of the test-time games."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from advgames import rng
+from advgames.errors import DataFileError, SettingError
+from advgames.files import replace_whole
+from advgames.tasks.base import Recipe, Task
+from advgames.victims import Victim
+
+__all__ = ["cache_folder", "frozen", "load_weights", "trained_module"]
+
+_FORM = 1  # of the training below: another number, and kept victims are trained anew
+_kept: OrderedDict[str, nn.Module] = OrderedDict()
+_KEEP = 64
+
+
+def trained_module(task: Task, recipe: Recipe) -> nn.Module:
+    """The task's victim trained by a recipe, in evaluation mode, on the CPU in float32; not to be changed.
+
+    The same task, recipe and torch give the same weights. They are kept in the process and, where that folder can be
+    written, in :func:`cache_folder`, so that every process of a tournament trains a victim once at most.
+    """
+    key = _key(task, recipe)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
+        victim = task.make_victim()
+    module = victim.module
+    start = victim.init(rng.seed_tensor([recipe.seed]))
+    module.load_state_dict({name: p[0] for name, p in start.items()}, strict=False)
+    file = cache_folder() / f"{key}.safetensors"
+    if recipe.epochs > 0 and not _restored(module, file):
+        _train(task, victim, recipe)
+        _keep_on_disk(module, file)
+    _kept[key] = frozen(module)
+    while len(_kept) > _KEEP:
+        _kept.popitem(last=False)
+    return _kept[key]
+
+
+def cache_folder() -> Path:
+    """Where trained victims are kept: ADVGAMES_CACHE, else ``~/.cache/advgames`` (XDG_CACHE_HOME); safe to delete."""
+    named = os.environ.get("ADVGAMES_CACHE")
+    if named:
+        return Path(named) / "victims"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "advgames" / "victims"
+
+
+def load_weights(task: Task, path: str | Path) -> nn.Module:
+    """The task's victim with the weights of a safetensors file, in evaluation mode.
+
+    Raises:
+        DataFileError: the file is missing, damaged, or holds other weights than this architecture's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        module = task.make_victim().module
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DataFileError(f"{path}: cannot be read as weights of {task.name}'s victim: {error}") from error
+    return frozen(module)
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose parameters require no gradient."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+def _train(task: Task, victim: Victim, recipe: Recipe) -> None:
+    if task.num_classes is None:
+        raise SettingError(f"{task.name} has no classes: there is no victim to train for a test-time game")
+    module = victim.module
+    optimizer: torch.optim.Optimizer
+    if recipe.momentum is None:
+        optimizer = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
+    else:
+        optimizer = torch.optim.SGD(module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+    key, train = rng.seed_tensor([recipe.seed]), task.train
+    module.train()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(recipe.seed)  # dropout, should the victim have any
+        for epoch in range(recipe.epochs):
+            order = rng.permutation(key, "victim.epoch", epoch, len(train))[0]
+            for ids in order.split(recipe.batch_size):
+                optimizer.zero_grad()
+                victim.loss(module(train.inputs[ids]), train.labels[ids]).mean().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+
+
+def _restored(module: nn.Module, file: Path) -> bool:
+    """Whether the weights were had from the file; a damaged one is trained anew."""
+    try:
+        module.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError):
+        return False
+    return True
+
+
+def _keep_on_disk(module: nn.Module, file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_whole(file, lambda part: save_file(module.state_dict(), part))
+    except OSError:
+        pass  # a cache that cannot be written is no reason to stop
+
+
+def _key(task: Task, recipe: Recipe) -> str:
+    """A name for what decides the weights: recipe, data, architecture, torch."""
+    with torch.random.fork_rng(devices=[]):
+        module = task.make_victim().module
+    told = hashlib.sha256(f"{_FORM} {asdict(recipe)} {module} {torch.__version__}".encode())
+    if recipe.epochs > 0:
+        told.update(task.train.inputs.contiguous().numpy().data)
+        told.update(task.train.labels.contiguous().numpy().data)
+    else:
+        told.update(task.name.encode())
+    return told.hexdigest()[:24]

@@ -1,0 +1,96 @@
+"""A trained victim that does not change any more, as a function of inputs of any leading shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from advgames.errors import VictimError
+
+__all__ = ["FixedVictim", "margin"]
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Z_c - max_{k != c} Z_k, (*lead,): positive where logits (*lead, K) choose the classes (*lead,).
+
+    Source: robustness_thesis.txt eq. 2.6 (without its clipping at -kappa); for two logits and f = Z_1 - Z_0 it is
+    sgn(c) f(x).
+    """
+    own = logits.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
+    others = logits.scatter(-1, classes.unsqueeze(-1), -math.inf)
+    return own - others.amax(-1)
+
+
+class FixedVictim:
+    """Logits (*lead, K) of inputs (*lead, *input_shape) under one set of weights.
+
+    Called, it is differentiable in the inputs. The methods compute in chunks, without a graph.
+
+    Args:
+        module: maps (N, *input_shape) to logits (N, K); in evaluation mode.
+        input_shape: of one input.
+        chunk_size: inputs per call of the module in the methods.
+
+    Raises:
+        VictimError: the module's answer to an input is no row of at least two logits.
+    """
+
+    def __init__(self, module: nn.Module, input_shape: tuple[int, ...], chunk_size: int = 256) -> None:
+        self._module = module
+        self.input_shape = input_shape
+        self.chunk_size = chunk_size
+        like = next(module.parameters())
+        with torch.no_grad():
+            example = module(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+        if example.ndim != 2 or example.shape[0] != 1 or example.shape[1] < 2:
+            raise VictimError(f"expected logits (1, K) with K >= 2 of one input, got shape {tuple(example.shape)}")
+        self.num_classes = int(example.shape[1])
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits, (*lead, K)."""
+        lead = inputs.shape[: inputs.ndim - len(self.input_shape)]
+        outputs: Tensor = self._module(inputs.reshape(-1, *self.input_shape))
+        return outputs.reshape(*lead, -1)
+
+    @torch.no_grad()
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits in chunks, (*lead, K).
+
+        Raises:
+            VictimError: some are not finite.
+        """
+        lead = inputs.shape[: inputs.ndim - len(self.input_shape)]
+        flat = inputs.reshape(-1, *self.input_shape)
+        outputs = torch.cat([self._module(flat[c]) for c in self._chunks(len(flat))])
+        if not bool(torch.isfinite(outputs).all()):
+            raise VictimError("the victim's logits are not finite")
+        return outputs.reshape(*lead, -1)
+
+    def linear_logits(self, origin: Tensor, moved: Tensor) -> Tensor:
+        """Z(x) + J(x) (x' - x): logits at `moved` of the victim linearised at `origin`, (*lead, K).
+
+        Source: additive_nash.txt section 2, f_L, for any number of classes; one forward-mode pass.
+        """
+        flat, tangent = (t.reshape(-1, *self.input_shape) for t in (origin, moved - origin))
+        parts = []
+        for c in self._chunks(len(flat)):
+            value, change = torch.func.jvp(self._module, (flat[c],), (tangent[c],))
+            parts.append((value + change).detach())
+        lead = origin.shape[: origin.ndim - len(self.input_shape)]
+        return torch.cat(parts).reshape(*lead, -1)
+
+    @torch.enable_grad()
+    def pulled(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """J(x)^T w: the gradient of <w, Z(x)> for weights (*lead, K), like the inputs."""
+        flat, rows = inputs.reshape(-1, *self.input_shape), weights.reshape(-1, weights.shape[-1])
+        parts = []
+        for c in self._chunks(len(flat)):
+            points = flat[c].detach().requires_grad_()
+            parts.append(torch.autograd.grad(self._module(points), points, rows[c])[0])
+        return torch.cat(parts).reshape(inputs.shape)
+
+    def _chunks(self, total: int) -> Iterator[slice]:
+        return (slice(i, i + self.chunk_size) for i in range(0, total, self.chunk_size))

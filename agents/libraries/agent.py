@@ -1,0 +1,111 @@
+"""The agent that plays a library's attack: one run of the library per match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from advgames.access import Access
+from advgames.agents.base import Agent
+from advgames.agents.libraries.attack import LibraryAttack
+from advgames.attacks import Model
+from advgames.errors import SettingError
+
+__all__ = ["LibraryAgent"]
+
+
+_GRANTS = {"white-box": "model", "soft-label": "logits", "hard-label": "predict"}
+
+
+class _Victim(Protocol):
+    """What the test-time game grants an attacker beyond :class:`Access`, by level."""
+
+    labels: Tensor
+    num_classes: int
+    model: Model
+
+    def logits(self, inputs: Tensor) -> Tensor: ...
+    def predict(self, inputs: Tensor) -> Tensor: ...
+
+
+class LibraryAgent(Agent):
+    """An attacker that asks a library.
+
+    Every match is a run of its own with the match's own seed, so that it plays what it would play alone. Under
+    soft-label and hard-label access all the library learns of the victim are answers to counted queries; a decision-
+    based attack is given one-hot logits of the class.
+
+    Args:
+        attack: the library's attack.
+    """
+
+    def __init__(self, attack: LibraryAttack) -> None:
+        self.attack = attack
+        self.needs = attack.needs  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return repr(self.attack)
+
+    def reset(self, access: Access) -> None:
+        """Refuse what an attack cannot play: the defender, one perturbation for all inputs, a game without a victim.
+
+        Raises:
+            AccessError: the access granted is below what the attack needs.
+            SettingError: a role or game in which there is nothing to attack.
+        """
+        super().reset(access)
+        if access.sign < 0:
+            raise SettingError(f"{self!r} is an attack: it cannot play {access.player}")
+        if access.shared:
+            raise SettingError(f"{self!r} perturbs every input for itself, {access.player} must perturb all alike")
+        if not hasattr(access, _GRANTS[access.level]):
+            raise SettingError(f"{self!r} attacks a trained victim, and this game has none")
+
+    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+        """Perturbations of norm at most 1, (G, B, *input_shape)."""
+        inputs = observation["inputs"]
+        victim: Any = access
+        perturbed = [
+            self.attack(
+                _model(victim, len(inputs)),
+                inputs[match],
+                victim.labels[match],
+                radius=float(access.radius[match]),
+                norm=access.threat.norm,
+                bounds=access.threat.bounds,
+                seed=int(access.noise_seeds[match]),
+            ).perturbed
+            for match in range(len(inputs))
+        ]
+        radius = access.radius.reshape(-1, *[1] * (inputs.ndim - 1)).to(inputs.dtype)
+        delta = (torch.stack(perturbed) - inputs) / radius.clamp(min=torch.finfo(inputs.dtype).tiny)
+        return access.threat.project(delta)
+
+
+def _model(access: Any, matches: int) -> Model:
+    """The victim as far as it is granted: itself, its logits, or one-hot logits of its classes."""
+    victim: _Victim = access
+    if access.level == "white-box":
+        return victim.model
+    if access.level == "soft-label":
+        return lambda inputs: _spread(victim.logits, inputs, matches)
+
+    def one_hot(inputs: Tensor) -> Tensor:
+        classes = _spread(victim.predict, inputs, matches)
+        return torch.nn.functional.one_hot(classes, victim.num_classes).to(inputs.dtype)
+
+    return one_hot
+
+
+def _spread(oracle: Model, inputs: Tensor, matches: int) -> Tensor:
+    """An oracle's answers to inputs (N, *input_shape), the queries spread evenly over the matches it counts them for.
+
+    The last input is asked again where N is no multiple of the matches: a match is never charged too little.
+    """
+    missing = -len(inputs) % matches
+    asked = torch.cat([inputs, inputs[-1:].expand(missing, *inputs.shape[1:])]) if missing else inputs
+    answers = oracle(asked.reshape(matches, -1, *inputs.shape[1:]))
+    return answers.flatten(0, 1)[: len(inputs)]

@@ -1,0 +1,476 @@
+"""The test-time game: who sees what, what a round pays, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advgames import errors
+from advgames.agents import GaussianSmoothing, LevelK, Null, RandomDirection, Smooth, make_agent
+from advgames.games import PerturbationGame, PerturbationState, make_game
+from advgames.games.perturbation_access import HardLabelAccess, SoftLabelAccess, WhiteBoxAccess
+from advgames.robust_sets import RobustSets
+from advgames.tasks import Task, load_task
+from advgames.training import play
+from advgames.victims import FixedVictim, Victim, margin, mlp
+
+ORDERS = ["simultaneous", "attacker-first", "defender-first"]
+every_order = pytest.mark.parametrize("order", ORDERS)
+DOUBLE = {"dtype": torch.float64}
+
+
+def plane(**settings: Any) -> PerturbationGame:
+    """The game on the polygon in float64."""
+    return PerturbationGame("polygon", **{"batch_size": 20, "rounds": 3, **DOUBLE, **settings})
+
+
+def digits(**settings: Any) -> PerturbationGame:
+    """The game on digits with a small, quickly trained victim, in float64."""
+    task = load_task("digits", None, 200, 50, 100)
+    curved = Task(
+        "digits-mlp",
+        task.train,
+        task.validation,
+        task.test,
+        lambda: Victim(mlp(64, 32)),
+        num_classes=10,
+        defaults=task.defaults,
+        recipe=task.recipe,
+    )
+    return PerturbationGame(curved, **{"batch_size": 10, "rounds": 2, "victim_epochs": 5, **DOUBLE, **settings})
+
+
+def round_of(
+    game: PerturbationGame, state: PerturbationState, **moves: Tensor
+) -> tuple[PerturbationState, dict[str, Tensor]]:
+    """One round with these moves; who is not named does nothing."""
+    while True:
+        given = {p: moves.get(p, game.null_action(state, p)) for p in game.movers(state)}
+        state, payoffs, _ = game.step(state, given)
+        if state.phase == 0:
+            return state, payoffs
+
+
+def random_action(game: PerturbationGame, state: PerturbationState, player: str, seed: int = 0) -> Tensor:
+    like = game.null_action(state, player)
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+    return game.threat.project(noise / like[0, 0].numel() ** 0.5)
+
+
+# What a round pays.
+
+
+@every_order
+@pytest.mark.parametrize(("payoff", "clip"), [("flip", False), ("loss", True), ("margin", False), ("margin", True)])
+def test_payoffs_are_those_of_the_victim_at_the_final_points(order: str, payoff: str, clip: bool) -> None:
+    game = digits(order=order, payoff=payoff, clip=clip, epsilon_attacker=2.0, epsilon_defender=1.0)
+    state = game.reset([3, 4])
+    a, d = (random_action(game, state, player) for player in game.players)
+    x, y = state.inputs, state.labels
+    if order == "simultaneous" or not clip:
+        final = x + 2.0 * a + d
+    elif order == "attacker-first":
+        final = (x + 2.0 * a).clamp(0, 1) + d
+    else:
+        final = (x + d).clamp(0, 1) + 2.0 * a
+    final = final.clamp(0, 1) if clip else final
+    logits = game.victim(final)
+    own = logits.gather(-1, y[..., None]).squeeze(-1)
+    expected = {
+        "flip": torch.where(logits.argmax(-1) != game.victim(x).argmax(-1), 1.0, -1.0),
+        "loss": torch.logsumexp(logits, -1) - own,
+        "margin": logits.scatter(-1, y[..., None], -1e9).amax(-1) - own,
+    }[payoff]
+    _, payoffs = round_of(game, state, attacker=a, defender=d)
+    torch.testing.assert_close(payoffs["attacker"], expected.mean(1).to(torch.float64) / 2)
+    assert torch.equal(payoffs["defender"], -payoffs["attacker"])
+
+
+def test_flips_of_the_linearised_victim_follow_eq_1() -> None:
+    """sgn f_L(x + a + d) against sgn f(x), f_L from autograd by hand, on a curved victim of two classes."""
+    task = load_task("digits:0v1")
+    pair = Task("pair", task.train, task.validation, task.test, lambda: Victim(mlp(64, 16, 2)), num_classes=2)
+    settings = {"payoff": "flip-linear", "epsilon": 1.5, "victim_epochs": 10, "batch_size": 40, "rounds": 1}
+    game = PerturbationGame(pair, **settings, **DOUBLE)
+    state = game.reset([0])
+    a, d = (random_action(game, state, player) for player in game.players)
+    a = game.threat.unit(a)
+    x = state.inputs[0].clone().requires_grad_()
+    logits = game.victim(x)
+    f = logits[:, 1] - logits[:, 0]
+    (slope,) = torch.autograd.grad(f.sum(), x)
+    linear = f + (slope * (1.5 * a + 1.5 * d)[0]).flatten(1).sum(1)
+    expected = torch.where(torch.sign(linear) != torch.sign(f), 1.0, -1.0).to(torch.float64).mean()
+    assert -1 < expected < 1
+    _, payoffs = round_of(game, state, attacker=a, defender=d)
+    torch.testing.assert_close(payoffs["attacker"][0], expected)
+
+
+def test_fgm_against_a_vector_is_worth_one_minus_two_phi() -> None:
+    """additive_nash.txt Lemma 2 and 3, for vectors of every kind, on all points at once."""
+    game = plane(payoff="flip-linear", batch_size=200, rounds=1)
+    sets = RobustSets.from_model(game.victim, game.task.test.inputs)
+    fgm = make_agent("fgm")
+    for seed in range(20):
+        state = game.reset([seed])
+        d = random_action(game, state, "defender", seed)
+        _, payoffs = round_of(
+            game, state, attacker=fgm.act(game.observe(state, "attacker"), game.access(state, "attacker")), defender=d
+        )
+        torch.testing.assert_close(payoffs["attacker"][0], 1 - 2 * sets.phi(d.reshape(-1), 1.0))
+
+
+def test_fgm_and_smooth_are_mutual_best_responses_in_the_game() -> None:
+    """Theorem 1 through the game itself: no deviation of 200 pays either player, and the value is 1 - 2 phi(v*)."""
+    game = plane(payoff="flip-linear", batch_size=200, rounds=1)
+    state = game.reset([0])
+    fgm, smooth = make_agent("fgm"), Smooth("exact", samples=None)
+    smooth.reset(game.access(state, "defender"))
+    a = fgm.act(game.observe(state, "attacker"), game.access(state, "attacker"))
+    d = smooth.act(game.observe(state, "defender"), game.access(state, "defender"))
+    (found,) = smooth.found.values()
+    _, payoffs = round_of(game, state, attacker=a, defender=d)
+    value = float(payoffs["attacker"][0])
+    assert found.gap <= 1e-9 and value == pytest.approx(1 - 2 * found.phi, abs=1e-9)
+    assert value < 0  # undefended it is 0
+    for seed in range(200):
+        _, against_smooth = round_of(game, state, attacker=random_action(game, state, "attacker", seed), defender=d)
+        _, against_fgm = round_of(game, state, attacker=a, defender=random_action(game, state, "defender", seed))
+        assert float(against_smooth["attacker"][0]) <= value + 1e-9
+        assert float(against_fgm["attacker"][0]) >= value - 1e-9
+
+
+def test_a_match_pays_the_mean_over_its_rounds() -> None:
+    game = plane(rounds=3)
+    state = game.reset([0])
+    total = 0.0
+    for _ in range(3):
+        state, payoffs = round_of(game, state)
+        total += float(payoffs["attacker"][0])
+    assert total == pytest.approx(-1.0) and game.over(state)
+
+
+def test_with_radius_zero_nothing_happens() -> None:
+    game = plane(epsilon=0.0, payoff="margin")
+    state = game.reset([0])
+    expected = -margin(game.victim(state.inputs), state.labels).mean() / 3
+    a = random_action(game, state, "attacker")
+    _, payoffs = round_of(game, state, attacker=a)
+    torch.testing.assert_close(payoffs["attacker"][0], expected)
+
+
+@every_order
+def test_a_mix_of_draws_pays_their_mean(order: str) -> None:
+    game = plane(order=order, payoff="margin", rounds=1)
+    state = game.reset([0, 1])
+    last = game.phases[-1][-1]
+    draws = torch.stack([random_action(game, state, last, seed) for seed in range(4)], 1)
+    _, mixed = round_of(game, state, **{last: draws})
+    apart = [round_of(game, state, **{last: draw})[1]["attacker"] for draw in draws.unbind(1)]
+    torch.testing.assert_close(mixed["attacker"], torch.stack(apart).mean(0))
+
+
+def test_two_mixes_pay_the_mean_over_all_pairs() -> None:
+    game = plane(payoff="flip", rounds=1)
+    state = game.reset([0])
+    a = torch.stack([random_action(game, state, "attacker", s) for s in range(3)], 1)
+    d = torch.stack([random_action(game, state, "defender", s) for s in range(2)], 1)
+    _, mixed = round_of(game, state, attacker=a, defender=d)
+    apart = [
+        round_of(game, state, attacker=one, defender=two)[1]["attacker"] for one in a.unbind(1) for two in d.unbind(1)
+    ]
+    torch.testing.assert_close(mixed["attacker"], torch.stack(apart).mean(0))
+
+
+def test_who_moves_before_another_commits_to_one_draw() -> None:
+    game = plane(order="attacker-first")
+    state = game.reset([0])
+    with pytest.raises(errors.ActionShapeError, match="one draw"):
+        game.step(state, {"attacker": torch.zeros(1, 2, 20, 2, dtype=torch.float64)})
+    agent = GaussianSmoothing(draws=8)
+    first = plane(order="defender-first")
+    begun = first.reset([0])
+    assert agent.act(first.observe(begun, "defender"), first.access(begun, "defender")).shape == (1, 1, 2)
+
+
+# Who sees what.
+
+
+def test_a_vector_defender_sees_no_input_of_the_round() -> None:
+    game = digits(order="simultaneous", defense="vector")
+    state = game.reset([0])
+    seen = game.observe(state, "defender")
+    assert set(seen) == {"inputs", "progress"}
+    test = {x.numpy().tobytes() for x in game.task.test.inputs}
+    train = {x.numpy().tobytes() for x in game.task.train.inputs}
+    shown = {x.numpy().tobytes() for x in seen["inputs"][0]}
+    assert shown <= train and not shown & test
+
+
+@pytest.mark.parametrize("defense", ["vector", "per-input"])
+def test_a_defender_who_moves_second_sees_x_prime_only(defense: str) -> None:
+    game = plane(order="attacker-first", defense=defense)
+    state = game.reset([0])
+    assert not game.observe(state, "defender")["inputs"].any()
+    a = random_action(game, state, "attacker")
+    state, _, _ = game.step(state, {"attacker": a})
+    torch.testing.assert_close(game.observe(state, "defender")["inputs"], state.inputs + a)
+
+
+def test_an_attacker_who_moves_second_sees_x_plus_d() -> None:
+    game = plane(order="defender-first", defense="vector")
+    state = game.reset([0])
+    d = random_action(game, state, "defender")
+    state, _, _ = game.step(state, {"defender": d})
+    torch.testing.assert_close(game.observe(state, "attacker")["inputs"], state.inputs + d)
+
+
+def test_the_defender_gets_classes_from_the_victim_and_not_the_labels() -> None:
+    game = digits(order="attacker-first", defense="per-input", epsilon=3.0, reference="label")
+    state = game.reset([0])
+    a = make_agent("fgm").act(game.observe(state, "attacker"), game.access(state, "attacker"))
+    state, _, _ = game.step(state, {"attacker": a})
+    classes = game.access(state, "defender").labels
+    assert torch.equal(classes, game.victim(state.moved).argmax(-1))
+    assert not torch.equal(classes, state.labels)
+    assert torch.equal(game.access(state, "attacker").labels, state.labels)
+
+
+@pytest.mark.parametrize(
+    ("level", "kind"), [("hard-label", HardLabelAccess), ("soft-label", SoftLabelAccess), ("white-box", WhiteBoxAccess)]
+)
+def test_access_is_what_the_settings_grant(level: str, kind: type[HardLabelAccess]) -> None:
+    game = plane(access_attacker=level)
+    access = game.access(game.reset([0]), "attacker")
+    assert type(access) is kind and access.level == level
+    assert hasattr(access, "logits") == (level != "hard-label")
+    assert hasattr(access, "model") == hasattr(access, "utility_gradient") == (level == "white-box")
+    held = any(isinstance(value, FixedVictim | nn.Module) for value in vars(access).values())
+    assert held == (level == "white-box")
+
+
+def test_queries_are_counted_per_match_and_kept() -> None:
+    game = plane(access_attacker="hard-label", access_defender="soft-label")
+    state = game.reset([0, 1])
+    access = game.access(state, "attacker")
+    assert torch.equal(access.predict(state.inputs[:, :7]), game.victim(state.inputs[:, :7]).argmax(-1))
+    game.access(state, "attacker").predict(state.inputs)
+    game.access(state, "defender").logits(state.inputs[:, :3])
+    for _ in range(2):
+        state, _ = round_of(game, state)
+    assert state.queries_attacker.tolist() == [27, 27] and state.queries_defender.tolist() == [3, 3]
+    assert game.measures(state)["queries_attacker"].tolist() == [27.0, 27.0]
+
+
+@pytest.mark.parametrize("agent", ["fgm", "level-1", "pgd"])
+def test_a_match_that_grants_too_little_is_refused_before_it_starts(agent: str) -> None:
+    with pytest.raises(errors.AccessError, match="white-box"):
+        play("perturbation", "polygon", {"attacker": agent}, settings={"access_attacker": "hard-label"})
+
+
+# Players.
+
+
+@pytest.mark.parametrize("payoff", ["flip", "flip-linear", "margin", "loss"])
+def test_utility_gradients_are_those_of_central_differences(payoff: str) -> None:
+    game = digits(payoff=payoff, clip=False, reference="label")
+    state = game.reset([0, 1])
+    access = game.access(state, "attacker")
+    assert isinstance(access, WhiteBoxAccess)
+    x, step = state.inputs, 1e-6
+    direction = random_action(game, state, "attacker")
+    ahead, behind = access.utility(x + step * direction), access.utility(x - step * direction)
+    found = (access.utility_gradient(x) * direction).flatten(1).sum(1)
+    torch.testing.assert_close(found, (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-8)
+
+
+def test_a_level_1_attacker_plays_fgm() -> None:
+    for game in (plane(payoff="flip-linear"), plane(payoff="flip"), digits(payoff="margin", clip=False)):
+        state = game.reset([0, 1])
+        seen, access = game.observe(state, "attacker"), game.access(state, "attacker")
+        torch.testing.assert_close(LevelK(1).act(seen, access), make_agent("fgm").act(seen, access))
+
+
+def test_a_level_1_defender_plays_the_mean_direction_of_its_known_inputs() -> None:
+    game = plane(payoff="flip-linear")
+    state = game.reset([5])
+    seen, access = game.observe(state, "defender"), game.access(state, "defender")
+    sets = RobustSets.from_model(game.victim, seen["inputs"][0])
+    mean = sets.gradients.mean((0, 1))
+    torch.testing.assert_close(LevelK(1).act(seen, access)[0, 0], mean / mean.norm())
+
+
+@every_order
+@pytest.mark.parametrize("defense", ["vector", "per-input"])
+@pytest.mark.parametrize("agent", [LevelK(2), LevelK(3, steps=4), LevelK(2, method="pgd", steps=3), RandomDirection()])
+def test_level_k_plays_either_side_in_every_order(order: str, defense: str, agent: Any) -> None:
+    game = plane(order=order, defense=defense, payoff="loss")
+    state = game.reset([0, 1])
+    for player in game.players:
+        agent.reset(game.access(state, player))
+    while not game.over(state):
+        moves = {p: agent.act(game.observe(state, p), game.access(state, p)) for p in game.movers(state)}
+        state, _, _ = game.step(state, moves)
+
+
+def test_iterated_attacks_do_more_than_one_step_on_a_curved_victim() -> None:
+    settings = {"rounds": 2, "batch_size": 100, "epsilon": 1.0, "victim_epochs": 10, "reference": "label"}
+    rate = {
+        name: play("perturbation", "digits", {"attacker": name, "defender": "null"}, 1, settings)[0].measures
+        for name in ("null", "random", "fgm", "pgd", "ensemble(members=fgm|pgd(steps=20)|deepfool)")
+    }
+    accuracy = [measures["accuracy"] for measures in rate.values()]
+    assert accuracy == sorted(accuracy, reverse=True)
+    assert accuracy[1] > 0.9 and accuracy[3] < accuracy[2] - 0.03
+    assert all(m["distance"] <= 1.0 + 1e-5 for m in rate.values())
+
+
+def test_gaussian_smoothing_pays_an_expectation() -> None:
+    """More draws of the same match: the payoffs' spread over rounds of the same points falls."""
+
+    def payoffs(draws: int) -> Tensor:
+        game = plane(payoff="flip-linear", batch_size=200, rounds=20)
+        state, agent, fgm = game.reset([0]), GaussianSmoothing(draws=draws), make_agent("fgm")
+        found = []
+        while not game.over(state):
+            a = fgm.act(game.observe(state, "attacker"), game.access(state, "attacker"))
+            d = agent.act(game.observe(state, "defender"), game.access(state, "defender"))
+            state, paid = round_of(game, state, attacker=a, defender=d)
+            found.append(paid["attacker"] * 20)
+        return torch.cat(found)
+
+    one, many = payoffs(1), payoffs(100)
+    assert float(many.std()) < float(one.std()) / 5
+    assert float(many.mean()) > -0.45  # the equilibrium defence does better than noise that ignores the victim
+
+
+# Matches, states, and what is refused.
+
+
+@every_order
+def test_a_match_of_a_batch_equals_the_same_match_alone(order: str) -> None:
+    game = plane(order=order, payoff="margin", epsilon=0.7)
+    radii = [0.3, 0.7, 1.1]
+
+    def total(seeds: list[int], radius: list[float]) -> Tensor:
+        state = game.reset(seeds, epsilon_attacker=radius)
+        players = {"attacker": make_agent("pgd(steps=5)"), "defender": GaussianSmoothing(draws=3)}
+        for name, agent in players.items():
+            agent.reset(game.access(state, name))
+        paid = torch.zeros(len(seeds), dtype=torch.float64)
+        while not game.over(state):
+            moves = {p: players[p].act(game.observe(state, p), game.access(state, p)) for p in game.movers(state)}
+            state, payoffs, _ = game.step(state, moves)
+            paid += payoffs["attacker"]
+        return paid
+
+    together = total([4, 5, 6], radii)
+    apart = torch.cat([total([seed], [radius]) for seed, radius in zip([4, 5, 6], radii, strict=True)])
+    torch.testing.assert_close(together, apart)
+    assert len(set(together.tolist())) == 3
+
+
+@every_order
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(order: str) -> None:
+    game = plane(order=order)
+    state = game.reset([0, 1])
+    state, _ = round_of(game, state, attacker=random_action(game, state, "attacker"))
+    state, _, _ = game.step(state, {p: game.null_action(state, p) for p in game.movers(state)})
+    copy = PerturbationState.from_dict(state.to_dict())
+    while not game.over(state):
+        moves = {p: random_action(game, state, p) for p in game.movers(state)}
+        state, one, _ = game.step(state, moves)
+        copy, two, _ = game.step(copy, moves)
+        assert torch.equal(one["attacker"], two["attacker"])
+    assert {n: v.tolist() for n, v in game.measures(state).items()} == {
+        n: v.tolist() for n, v in game.measures(copy).items()
+    }
+
+
+def test_every_test_input_is_used_once_a_pass() -> None:
+    game = plane(batch_size=50, rounds=8)
+    state, seen = game.reset([0]), []
+    while not game.over(state):
+        seen.append(state.sample_ids[0])
+        state, _ = round_of(game, state)
+    for half in (seen[:4], seen[4:]):
+        assert sorted(torch.cat(half).tolist()) == list(range(200))
+
+
+def test_a_victim_of_ones_own_is_copied_and_evaluated() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(64), nn.Linear(64, 10)).train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    game = PerturbationGame("digits", victim=module, rounds=1, batch_size=20)
+    paid = [round_of(game, game.reset([0]))[1]["attacker"] for _ in range(2)]
+    assert torch.equal(*paid)
+    assert module.training and all(p.requires_grad and p.grad is None for p in module.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"payof": "flip"}, errors.UnknownNameError, "payoff"),
+        ({"payoff": "flips"}, errors.SettingError, "payoff"),
+        ({"order": "first"}, errors.SettingError, "order"),
+        ({"batch_size": 201}, errors.SettingError, "200 test inputs"),
+        ({"epsilon": -1.0}, errors.SettingError, "epsilon"),
+        ({"train_size": 5}, errors.SettingError, "polygon"),
+        ({"victim_weights": "nowhere.safetensors"}, errors.DataFileError, "nowhere"),
+        ({"victim_weights": "a", "victim_epochs": 1}, errors.SettingError, "excludes"),
+    ],
+)
+def test_bad_settings_have_their_named_error(settings: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make_game("perturbation", "polygon", settings=settings)
+
+
+def test_tasks_and_victims_that_cannot_be_played_are_refused() -> None:
+    with pytest.raises(errors.SettingError, match="classification"):
+        PerturbationGame("linear-regression")
+    with pytest.raises(errors.SettingError, match="10 classes"):
+        PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+    with pytest.raises(errors.VictimError, match="logits"):
+        PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
+    broken = nn.Linear(2, 2)
+    with torch.no_grad():
+        broken.weight.fill_(float("nan"))
+    with pytest.raises(errors.VictimError, match="finite"):
+        PerturbationGame("polygon", victim=broken).reset([0])
+
+
+@every_order
+def test_rejected_actions_leave_the_state_alone(order: str) -> None:
+    game = plane(order=order)
+    state = game.reset([0])
+    good = {p: game.null_action(state, p) for p in game.movers(state)}
+    flat = {n: v.clone() if isinstance(v, Tensor) else v for n, v in state.to_dict().items()}
+    player = game.movers(state)[0]
+    like = good[player]
+    bad: list[tuple[Any, type[Exception]]] = [
+        (like.to(torch.float32), errors.ActionDtypeError),
+        (like.numpy(), errors.ActionDtypeError),
+        (like[:, :, :1], errors.ActionShapeError),
+        (like.unsqueeze(0).unsqueeze(0), errors.ActionShapeError),
+        (like + 2.0, errors.RadiusExceededError),
+        (like * float("nan"), errors.NonFiniteActionError),
+    ]
+    for action, error in bad:
+        with pytest.raises(error):
+            game.step(state, {**good, player: action})
+    with pytest.raises(errors.PhaseError):
+        game.step(state, {"nobody": like})
+    after = state.to_dict()
+    assert all(torch.equal(v, after[n]) if isinstance(v, Tensor) else v == after[n] for n, v in flat.items())
+
+
+def test_agents_of_the_wrong_side_or_game_are_refused() -> None:
+    for attacker, defender, words in [("smooth", "null", "defends"), ("null", "fgm", "attacks")]:
+        with pytest.raises(errors.SettingError, match=words):
+            play("perturbation", "polygon", {"attacker": attacker, "defender": defender})
+    with pytest.raises(errors.SettingError, match="fixed victim"):
+        play("poisoning", "linear-regression", {"attacker": "fgm", "defender": "null"})
+    assert isinstance(make_agent("null"), Null)
