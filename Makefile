@@ -28,7 +28,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e ".[rl,dev]"
+	$(PIP) --no-build-isolation -e ".[rl,attacks,dev]"
+	$(PIP) --no-deps torchattacks secml-torch  # both ask for torchvision, which neither imports
 	@touch $@
 
 install: $(VENV)/.installed-dev

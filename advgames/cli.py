@@ -355,17 +355,26 @@ def _names(kind: str) -> list[dict[str, Any]]:
     if kind == "settings":
         from advgames.games import GAMES
 
-        lines = {n: about for game in GAMES.values() for n, about in _settings_of(game.settings_model).items()}
-        return [{"name": name, "about": about} for name, about in lines.items()]
+        return [
+            {"game": game, "name": name, "about": f"[{game}] {about}"}
+            for game, made in GAMES.items()
+            for name, about in _settings_of(made.settings_model).items()
+        ]
     if kind == "tasks":
-        from advgames.tasks import TASKS
+        from advgames.tasks import PAIRED, TASKS
 
-        return [{"name": name, "about": _about(task)} for name, task in TASKS.items()]
+        pairs = {f"{name}:AvB": f"classes A and B of {name}, digits such as 0 and 1" for name in PAIRED}
+        return [{"name": n, "about": about} for n, about in ({n: _about(t) for n, t in TASKS.items()} | pairs).items()]
     from advgames.agents import AGENTS, WRAPPERS, LevelK
+    from advgames.agents.libraries import LIBRARIES, names
 
     levels = {"level-K": f"level 0 does nothing; above: {_about(LevelK)}"}
     agents = levels | {name: _about(agent) for name, agent in AGENTS.items()}
     agents |= {f"AGENT+{name}": _about(wrapper) for name, wrapper in WRAPPERS.items()}
+    installed = names()
+    for library in LIBRARIES:
+        about = ", ".join(installed[library]) if library in installed else "not installed, see docs/libraries.md"
+        agents["autoattack" if library == "autoattack" else f"{library}:NAME"] = about
     return [{"name": name, "about": about} for name, about in agents.items()]
 
 

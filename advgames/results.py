@@ -36,7 +36,8 @@ class MatchRecord(Settings):
         timings: ``total_s`` of the batch, ``seconds_per_move`` by player, ``seconds_per_round`` of the game itself (the
             model update and the validation pass, whose gradient the players share), ``matches_in_batch``.
         versions, device: where it was played.
-        panels: file of example inputs (relative to the results directory), or None.
+        panels: file of arrays for pictures (example inputs, and what the game's `pictures` gives), relative to the
+            results directory, or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
@@ -100,7 +101,7 @@ class Results:
         cls, directory: str | Path, spec: TournamentSpec, *, resume: bool = False, extend: bool = False
     ) -> Results:
         """A directory for `spec`; with `resume` it may hold part of this very tournament already, with `extend` one
-        that differs only in lacking some of its strategies.
+        that differs only in lacking some of its strategies or radii.
 
         Raises:
             ResultsMismatchError: the directory holds another tournament, or holds this one and `resume` is off.
@@ -113,8 +114,8 @@ class Results:
             found = TournamentSpec.from_yaml(held)
             # as text, in order: the order of the players says who has the rows
             texts = [{n: json.dumps(v) for n, v in s.model_dump(mode="json").items()} for s in (found, spec)]
-            differing = [n for n in texts[0] if texts[0][n] != texts[1][n]]
-            if extend and differing == ["players"] and _contains(spec.players, found.players):
+            differing = [n for n in type(spec).model_fields if texts[0].get(n) != texts[1].get(n)]
+            if extend and differing and _contains(spec, found, differing):
                 write_whole(held, spec.to_yaml())
             elif differing:
                 raise ResultsMismatchError(
@@ -175,7 +176,7 @@ class Results:
         return [match for match in self.spec.matches() if match.id not in played]
 
     def empirical_game(self) -> EmpiricalGame:
-        """The payoff table, row player first; cells keep their samples by seed.
+        """The payoff table, row player first; cells keep their samples by seed. Matches at other radii do not count.
 
         Raises:
             SettingError: cells without any match, or matches whose training diverged, by name.
@@ -185,7 +186,7 @@ class Results:
         first, second = self.spec.players
         samples: dict[tuple[str, str], dict[int | str, float]] = {}
         others: dict[tuple[str, str], dict[int | str, float]] = {}
-        records = self.records()
+        records = [record for record in self.records() if self.spec.in_table(record.spec)]
         if diverged := [record for record in records if record.diverged]:
             named = ", ".join(f"{' vs '.join(r.players.values())} (seed {r.seed})" for r in diverged[:10])
             raise SettingError(
@@ -216,9 +217,12 @@ class Results:
             write_whole(self._file, "".join(line + "\n" for line in self._lines()))
 
 
-def _contains(larger: dict[str, list[str]], smaller: dict[str, list[str]]) -> bool:
-    """Whether the same players, in the same order, have all these strategies and perhaps more."""
-    return list(larger) == list(smaller) and all(set(smaller[p]) <= set(larger[p]) for p in smaller)
+def _contains(larger: TournamentSpec, smaller: TournamentSpec, differing: list[str]) -> bool:
+    """Whether a tournament has, for the same players in the same order, all strategies and radii of another that
+    differs in nothing else."""
+    same_players = list(larger.players) == list(smaller.players)
+    more = all(set(smaller.players[player]) <= set(larger.players.get(player, ())) for player in smaller.players)
+    return set(differing) <= {"players", "radii"} and same_players and more and {*smaller.radii} <= {*larger.radii}
 
 
 def _finite_or_nan(number: float | None) -> float:

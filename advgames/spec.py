@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from advgames.errors import ConfigError
 from advgames.settings import Settings, parse
@@ -65,6 +72,8 @@ class TournamentSpec(Settings):
         game, task, settings, dtype, evaluations: as in :class:`MatchSpec`.
         players: for each of two players its strategies; the first player named is the row player.
         seeds: seeds of every cell (a number n in YAML means 0 ... n - 1).
+        radii: radii of the attacker at which every cell is played besides, for curves of accuracy against radius. The
+            defender keeps its own radius, and knows the attacker's. The payoff table holds none of these matches.
         device: where the matches run, such as ``"cpu"`` or ``"cuda"``.
         batch_limit: matches that run as one batch at most.
     """
@@ -73,6 +82,7 @@ class TournamentSpec(Settings):
     task: str
     players: dict[str, list[str]]
     seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2])
+    radii: list[NonNegativeFloat] = Field(default_factory=list)
     settings: dict[str, Any] = Field(default_factory=dict)
     device: str = "cpu"
     dtype: Dtype = "float32"
@@ -101,6 +111,19 @@ class TournamentSpec(Settings):
             raise ValueError("seeds must be distinct and at least one")
         return value
 
+    @field_validator("radii")
+    @classmethod
+    def _radii_ascend(cls, value: list[float]) -> list[float]:
+        if len(set(value)) != len(value):
+            raise ValueError("radii must be distinct")
+        return sorted(value)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_radii(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A tournament without radii reads, and is named, as if they did not exist."""
+        found: dict[str, Any] = handler(self)
+        return {name: value for name, value in found.items() if name != "radii" or value}
+
     @field_validator("players")
     @classmethod
     def _two_players(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -125,18 +148,27 @@ class TournamentSpec(Settings):
         """YAML that :meth:`from_yaml` reads back to an equal spec."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    def cell(self, row: str, column: str) -> list[MatchSpec]:
-        """The matches of one cell, in the order of the seeds."""
+    def cell(self, row: str, column: str, radius: float | None = None) -> list[MatchSpec]:
+        """The matches of one cell, in the order of the seeds; with a radius those of its curve."""
         first, second = self.players
         common = self.model_dump(include={"game", "task", "settings", "dtype", "evaluations"})
+        if radius is not None:
+            common["settings"] = {**self.settings, "epsilon_attacker": radius}
         return [MatchSpec(players={first: row, second: column}, seed=seed, **common) for seed in self.seeds]
 
     def matches(self) -> Iterator[MatchSpec]:
-        """All matches, row by row."""
+        """All matches, row by row, in each cell first those of the table, then those at other radii."""
         rows, columns = self.players.values()
         for row in rows:
             for column in columns:
                 yield from self.cell(row, column)
+                for radius in self.radii:
+                    if radius != self.settings.get("epsilon_attacker"):  # else it is the table's own
+                        yield from self.cell(row, column, radius)
+
+    def in_table(self, match: MatchSpec) -> bool:
+        """Whether a match of this tournament counts for the payoff table: it is not one at another radius."""
+        return match.settings == self.settings
 
 
 def read_yaml(path: str | Path) -> Mapping[str, Any]:

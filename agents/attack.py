@@ -26,10 +26,12 @@ ATTACKS: dict[str, Callable[..., attacks.Attacked]] = {
     "bim": functools.partial(attacks.bim, loss="margin"),
     "pgd": functools.partial(attacks.pgd, loss="margin"),
     "pal-vidal-pgd": attacks.pal_vidal_pgd,
+    "deepfool": attacks.deepfool,
+    "carlini-wagner": attacks.carlini_wagner,
+    "ead": attacks.ead,
 }
-for _n in ("deepfool", "carlini_wagner", "ead"):  # TEMP
-    if hasattr(attacks, _n):
-        ATTACKS[_n.replace("_", "-")] = getattr(attacks, _n)
+#: those that look for the smallest perturbation: without a radius they succeed wherever they can
+SHORTEST = ("deepfool", "carlini-wagner", "ead")
 #: arguments that the game decides
 _GIVEN = ("model", "inputs", "labels", "radius", "norm", "bounds", "seed", "start", "targeted", "create_graph")
 
@@ -93,6 +95,8 @@ class Attack(Attacker):
             "seed": access.noise_seeds,
         }
         given = {name: value for name, value in decided.items() if name in self._takes}
+        if self.name in SHORTEST:
+            del given["radius"]
         answer = ATTACKS[self.name](access.model, inputs, access.labels, **given, **self.options)
         return in_radii(answer.perturbed, inputs, access)
 

@@ -13,11 +13,7 @@ from typing import Any
 from advgames.agents.attack import ATTACKS, Attack, Ensemble
 from advgames.agents.base import Agent
 from advgames.agents.level_k import LevelK
-
-try:
-    from advgames.agents.libraries import LIBRARIES, find
-except ImportError:  # TEMP
-    LIBRARIES, find = (), None
+from advgames.agents.libraries import LIBRARIES, find
 from advgames.agents.momentum import Momentum
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
@@ -26,12 +22,23 @@ from advgames.errors import SettingError, UnknownNameError
 
 __all__ = ["AGENTS", "WRAPPERS", "make_agent", "register_agent"]
 
+
+def _attack(name: str) -> Callable[..., Agent]:
+    """A factory of the attack's player, described as the attack is."""
+
+    def make(**options: Any) -> Agent:
+        return Attack(name, **options)
+
+    make.__doc__ = getattr(ATTACKS[name], "func", ATTACKS[name]).__doc__
+    return make
+
+
 AGENTS: dict[str, Callable[..., Agent]] = {
     "null": Null,
     "random": RandomDirection,
     "optimal-contraction": OptimalContraction,
     "influence-function": InfluenceFunction,
-    **{name: functools.partial(Attack, name) for name in ATTACKS},
+    **{name: _attack(name) for name in ATTACKS},
     "ensemble": Ensemble,
     "smooth": Smooth,
     "gaussian-smoothing": GaussianSmoothing,

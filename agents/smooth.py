@@ -61,6 +61,8 @@ class Smooth(_Defender):
             raise SettingError(f"samples must be a positive integer or None, got {samples!r}")
         self.optimizer, self.samples, self.steps, self.time_limit = optimizer, samples, steps, time_limit
         self.found: dict[tuple[float, float], Maximum] = {}
+        self._solved_for: tuple[object, str] | None = None
+        self._sets: RobustSets | None = None
         self._vectors: Tensor | None = None
 
     def reset(self, access: Access) -> None:
@@ -68,9 +70,13 @@ class Smooth(_Defender):
         super().reset(access)
         assert isinstance(access, WhiteBoxAccess)
         inputs = access.known.inputs[: self.samples]
-        sets = RobustSets.from_model(access.model, inputs, norm=access.threat.norm)
+        if self._solved_for != (access.model, access.threat.norm):  # a new episode of the same game finds the same
+            self._solved_for = (access.model, access.threat.norm)
+            self._sets, self.found = RobustSets.from_model(access.model, inputs, norm=access.threat.norm), {}
         pairs = list(zip(access.opponent_radius.tolist(), access.radius.tolist(), strict=True))
-        self.found = {pair: self._maximum(sets, *pair) for pair in dict.fromkeys(pairs)}
+        for pair in dict.fromkeys(pairs):
+            if pair not in self.found:
+                self.found[pair] = self._maximum(*pair)
         vectors = [self.found[pair].v / pair[1] if pair[1] > 0 else self.found[pair].v for pair in pairs]
         self._vectors = torch.stack(vectors).reshape(-1, 1, *access.input_shape).to(inputs)
 
@@ -88,9 +94,10 @@ class Smooth(_Defender):
         """Take the vectors back."""
         self._vectors = memory["v"]
 
-    def _maximum(self, sets: RobustSets, attack_radius: float, radius: float) -> Maximum:
+    def _maximum(self, attack_radius: float, radius: float) -> Maximum:
+        assert self._sets is not None
         options: dict[str, Any] = {"steps": self.steps, "time_limit": self.time_limit}
-        return maximise(sets, attack_radius, radius, self.optimizer, **options)
+        return maximise(self._sets, attack_radius, radius, self.optimizer, **options)
 
 
 class GaussianSmoothing(_Defender):

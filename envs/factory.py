@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import pettingzoo
@@ -15,13 +15,17 @@ from advgames.envs.parallel import GameParallelEnv
 from advgames.envs.players import Opponents
 from advgames.envs.single import GameGymEnv
 from advgames.envs.vector import GameVectorEnv
+from advgames.errors import MissingExtraError
 from advgames.games import Game
+
+if TYPE_CHECKING:
+    from advgames.envs.sb3 import GameSB3VecEnv
 
 __all__ = ["Faces", "register"]
 
 
 class Faces:
-    """``env``, ``raw_env``, ``parallel_env``, ``gym_env`` and ``vector_env`` of one game.
+    """``env``, ``raw_env``, ``parallel_env``, ``gym_env``, ``vector_env`` and ``sb3_env`` of one game.
 
     Each takes the settings of the game (`settings`: task, epsilon, device, ...) beside its own arguments.
 
@@ -110,6 +114,36 @@ class Faces:
             settings: of the game.
         """
         return GameVectorEnv(self.name, self._game(device=device, **settings), num_games, max_cycles=max_cycles)
+
+    def sb3_env(
+        self,
+        role: str,
+        opponents: Opponents = None,
+        num_games: int = 16,
+        device: torch.device | str = "cpu",
+        *,
+        max_cycles: int | None = None,
+        **settings: Any,
+    ) -> GameSB3VecEnv:
+        """Many matches at once as a VecEnv of stable-baselines3, for one learner.
+
+        Args:
+            role: the learner's seat.
+            opponents: agent, agent name, or mapping from players to these, for the other seats; None does nothing.
+            num_games: number of matches.
+            device: where they live.
+            max_cycles: truncate after this many rounds; None: never.
+            settings: of the game.
+
+        Raises:
+            MissingExtraError: stable-baselines3 is not installed.
+        """
+        try:
+            from advgames.envs.sb3 import GameSB3VecEnv
+        except ImportError as error:
+            raise MissingExtraError("sb3_env needs stable-baselines3: pip install 'advgames[rl]'") from error
+        game = self._game(device=device, **settings)
+        return GameSB3VecEnv(self.name, game, role, opponents, num_games, max_cycles=max_cycles)
 
 
 def register(id: str, module: str, *, parallel: bool, **learner: Any) -> None:

@@ -119,7 +119,7 @@ from __future__ import annotations
 from advgames.envs.factory import Faces
 from advgames.games import PoisoningGame
 
-__all__ = ["env", "gym_env", "parallel_env", "raw_env", "vector_env"]
+__all__ = ["env", "gym_env", "parallel_env", "raw_env", "sb3_env", "vector_env"]
 
 _faces = Faces("poisoning_v0", PoisoningGame)
 
@@ -128,3 +128,4 @@ raw_env = _faces.raw_env
 parallel_env = _faces.parallel_env
 gym_env = _faces.gym_env
 vector_env = _faces.vector_env
+sb3_env = _faces.sb3_env

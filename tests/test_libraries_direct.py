@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def by_autoattack(name: str, norm: str, radius: float, options: dict[str, Any]) 
     made = pyautoattack.AutoAttack(
         victim(), eps=radius, norm={"l2": "L2", "linf": "Linf"}[norm], seed=SEED, version="custom", **options
     )
-    made.apgd.n_iter = made.fab.n_iter = 5
+    made.apgd.n_iter = made.fab.n_iter = 2
     made.square.n_queries = 20
     made.fab.n_target_classes = 5
     found: Tensor = made.run_standard_evaluation(*images())[0]
@@ -152,18 +153,21 @@ CASES: list[tuple[str, dict[str, Any], str, float, Direct, dict[str, Any]]] = [
     ("secmlt:DDN", {"num_steps": 30}, "l2", LONG, by_secmlt, {"num_steps": 30}),
     (
         "autoattack",
-        {"attacks": "apgd-ce+square", "steps": 5, "queries": 20},
+        {"attacks": "apgd-ce+square", "steps": 2, "queries": 20},
         "linf",
         0.03,
         by_autoattack,
         {"attacks": ["apgd-ce", "square"]},
     ),
-    ("autoattack", {"attacks": "fab-t", "steps": 5}, "l2", 0.3, by_autoattack, {"attacks": ["fab-t"]}),
+    ("autoattack", {"attacks": "fab-t", "steps": 2}, "l2", 0.3, by_autoattack, {"attacks": ["fab-t"]}),
+    ("autoattack", {"attacks": "square", "queries": 20}, "linf", 0.1, by_autoattack, {"attacks": ["square"]}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "norm", "radius", "direct", "told"), CASES, ids=[f"{case[0]}-{case[2]}" for case in CASES]
+    ("text", "options", "norm", "radius", "direct", "told"),
+    CASES,
+    ids=[f"{case[0]}-{case[2]}-{n}" for n, case in enumerate(CASES)],
 )
 def test_the_adapter_gives_what_the_library_gives(
     text: str, options: dict[str, Any], norm: Any, radius: float, direct: Direct, told: dict[str, Any]
@@ -178,7 +182,9 @@ def test_the_adapter_gives_what_the_library_gives(
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "norm", "radius"), [case[:4] for case in CASES], ids=[f"{case[0]}-{case[2]}" for case in CASES]
+    ("text", "options", "norm", "radius"),
+    [case[:4] for case in CASES],
+    ids=[f"{case[0]}-{case[2]}-{n}" for n, case in enumerate(CASES)],
 )
 def test_the_same_seed_gives_the_same_answer_and_no_state_changes(
     text: str, options: dict[str, Any], norm: Any, radius: float
@@ -366,14 +372,24 @@ def test_art_s_attacks_that_fail_under_numpy_2_run_with_their_unseeded_starts_se
     assert not torch.equal(first.perturbed, other.perturbed)
 
 
+def ended(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, in a folder where it finds the installed package."""
+    run = [sys.executable, "-c", f"import sys\n{code}"]
+    return subprocess.run(run, capture_output=True, text=True, cwd=folder, env={**os.environ, **environment})
+
+
 def test_art_without_packaging_is_named(tmp_path: Path) -> None:
     need("art")
-    code = (
-        "import sys; sys.modules['packaging'] = None\nfrom advgames.agents.libraries import find\nfind('art:DeepFool')"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert ended.returncode == 1 and "packaging" in ended.stderr.splitlines()[-1]
-    assert ended.stderr.splitlines()[-1].startswith(f"{MissingExtraError.__module__}.MissingExtraError")
+    code = "sys.modules['packaging'] = None\nfrom advgames.agents import libraries\nlibraries.find('art:DeepFool')"
+    last = ended(code, tmp_path).stderr.splitlines()[-1]
+    assert last.startswith(f"{MissingExtraError.__module__}.MissingExtraError: art") and "packaging" in last
+
+
+def test_foolbox_is_imported_where_there_is_no_git(tmp_path: Path) -> None:
+    need("foolbox")
+    code = "import os\nfrom advgames.agents import libraries\nlibraries.find('foolbox:LinfPGD')"
+    found = ended(code + "\nassert 'GIT_PYTHON_REFRESH' not in os.environ", tmp_path, PATH=str(tmp_path))
+    assert found.returncode == 0, found.stderr
 
 
 def test_a_minimising_attack_that_exceeds_the_radius_is_projected_and_judged_again() -> None:
@@ -401,7 +417,7 @@ def test_one_input_without_a_starting_point_does_not_stop_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("text", "options"),
-    [("torchattacks:PGD", {"alpha": 0.02}), ("autoattack", {"attacks": "apgd-ce", "steps": 5})],
+    [("torchattacks:PGD", {"alpha": 0.002}), ("autoattack", {"attacks": "apgd-ce", "steps": 5})],
 )
 def test_libraries_that_know_the_unit_range_only_play_in_any_range(text: str, options: dict[str, Any]) -> None:
     """The victim z -> f((z + 2) / 4) on [-2, 2] falls to the same perturbations, four times as long."""
@@ -430,6 +446,24 @@ def test_libraries_of_images_play_on_points(text: str) -> None:
     options = {"attacks": "apgd-ce", "steps": 10} if text == "autoattack" else {"steps": 10}
     found = attack(text, net, inputs, torch.tensor([0, 0]), radius=0.1, norm=norm, **options)
     assert found.success.tolist() == [True, False] and found.perturbed.shape == (2, 2)
+
+
+def test_autoattack_takes_as_many_steps_and_queries_as_it_is_told() -> None:
+    need("pyautoattack")
+    (inputs, labels), net, calls = images(1), victim(), [0]
+
+    def counted(asked: Tensor) -> Tensor:
+        calls[0] += 1
+        return net(asked) + 100 * torch.eye(6)[labels]  # never fooled: all steps are taken
+
+    for attacks, option, restarts in (("apgd-ce", "steps", 5), ("square", "queries", 1)):
+        used = []
+        for count in (3, 13):
+            calls[0] = 0
+            call: dict[str, Any] = {"radius": 0.01, "norm": "linf", "attacks": attacks, option: count}
+            attack("autoattack", counted, inputs, labels, **call)
+            used.append(calls[0])
+        assert used[1] - used[0] == 10 * restarts
 
 
 def test_autoattack_s_losses_that_two_classes_do_not_define_are_refused_by_name() -> None:

@@ -474,3 +474,20 @@ def test_agents_of_the_wrong_side_or_game_are_refused() -> None:
     with pytest.raises(errors.SettingError, match="fixed victim"):
         play("poisoning", "linear-regression", {"attacker": "fgm", "defender": "null"})
     assert isinstance(make_agent("null"), Null)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_linearised_logits_are_the_jacobian_s(classes: int) -> None:
+    """Rows of the Jacobian (few classes) and forward mode (many) both equal Z + J delta from autograd's Jacobian."""
+    generator = torch.Generator().manual_seed(1)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(6, 8, dtype=torch.float64), nn.Tanh())
+    module.append(nn.Linear(8, classes, dtype=torch.float64))
+    victim = FixedVictim(module.eval().requires_grad_(False), (2, 3), chunk_size=3)
+    x = torch.randn(5, 2, 3, generator=generator, dtype=torch.float64)
+    moved = x + torch.randn(4, 5, 2, 3, generator=generator, dtype=torch.float64)
+    found = victim.linear_logits(x, moved)
+    for i in range(5):
+        jacobian: Any = torch.autograd.functional.jacobian(lambda p: victim(p[None])[0], x[i])
+        expected = victim(x[i : i + 1]) + torch.einsum("kab,dab->dk", jacobian, moved[:, i] - x[i])
+        torch.testing.assert_close(found[:, i], expected)
+    torch.testing.assert_close(victim.linear_logits(x, moved[0]), found[0])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,36 +15,11 @@ from advgames.errors import UnknownNameError
 from advgames.games import PoisoningGame, PoisoningState
 from advgames.optimizers import Params
 from advgames.tasks import Split, Task
+from advgames.training.bench_attacks import attacks
+from advgames.training.timing import Row, medians
 from advgames.victims import Batching, Victim, cross_entropy, digits_cnn, mlp, mnist_cnn
 
 __all__ = ["BENCHMARKS", "Row", "run"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement.
-
-    Attributes:
-        name: what is compared with what.
-        ratio: time of the first over time of the second (or the second over the first where more is better).
-        floor: the bound the ratio must keep, and `better` on which side: ``"at most"`` or ``"at least"``.
-        seconds: time of the suite's side, the median of the repetitions.
-    """
-
-    name: str
-    ratio: float
-    floor: float
-    better: str
-    seconds: float
-
-    @property
-    def kept(self) -> bool:
-        """Whether the bound is kept."""
-        return self.ratio <= self.floor if self.better == "at most" else self.ratio >= self.floor
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able dict."""
-        return asdict(self) | {"kept": self.kept}
 
 
 def run(name: str = "poisoning", device: str = "cpu") -> Iterator[Row]:
@@ -105,7 +78,7 @@ def _step_against_bare(device: torch.device) -> Iterator[Row]:
                 nn.functional.cross_entropy(module(points.inputs[c]), points.labels[c], reduction="sum")
 
     works = [functools.partial(bare, chunk) for chunk in (64, 128, 256, 500)]
-    ours_s, *bare_s = _medians(device, ours, *works)
+    ours_s, *bare_s = medians(device, ours, *works)
     best = min(bare_s)  # the bare loop in its fastest chunks
     name = "round with null players / bare training step and validation pass"
     yield Row(name, ours_s / best, 1.10, "at most", ours_s)
@@ -125,7 +98,7 @@ def _level_1_against_step(device: torch.device) -> Iterator[Row]:
     def step() -> None:
         game.optimizer.update(state.params, access.batch_gradient(state.inputs), state.buffers)
 
-    ours_s, step_s = _medians(device, direction, step)
+    ours_s, step_s = medians(device, direction, step)
     yield Row("level-1 direction / plain training step", ours_s / step_s, 2.3, "at most", ours_s)
 
 
@@ -154,7 +127,7 @@ def _mixed_derivative_forms(device: torch.device) -> Iterator[Row]:
         for x, y in pieces:
             torch.func.jvp(lambda p, x=x, y=y: torch.func.grad(loss, argnums=1)(p, x, y), (params,), (vector,))
 
-    ours, twice, forward = _medians(device, in_use, double_backward, forward_over_reverse)
+    ours, twice, forward = medians(device, in_use, double_backward, forward_over_reverse)
     yield Row("double backward / reverse over forward (in use)", twice / ours, 1.0, "at least", ours)
     yield Row("forward over reverse / reverse over forward (in use)", forward / ours, 1.0, "at least", ours)
 
@@ -177,25 +150,13 @@ def _auto_against_both(device: torch.device) -> Iterator[Row]:
     for name, module, shape, batch_size in cases:
         modes: tuple[Batching, ...] = ("auto", "vmap", "loop")
         rounds = [_one_round(_small(device, mode, module, batch_size, shape), 8) for mode in modes]
-        auto, fused, looped = _medians(device, *rounds)
+        auto, fused, looped = medians(device, *rounds)
         yield Row(
             f"auto / better of fused and looped, 8 {name} matches", auto / min(fused, looped), 1.10, "at most", auto
         )
 
 
-BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {"poisoning": _poisoning}
-
-
-def _medians(device: torch.device, *works: Callable[[], None], repetitions: int = 15) -> list[float]:
-    """Median seconds of each work; the works take turns, so that a busy machine disturbs all alike."""
-    times: list[list[float]] = [[] for _ in works]
-    for repetition in range(repetitions + 2):
-        for work, found in zip(works, times, strict=True):
-            start = _now(device)
-            work()
-            if repetition >= 2:  # the first two warm up
-                found.append(_now(device) - start)
-    return [sorted(found)[len(found) // 2] for found in times]
+BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {"poisoning": _poisoning, "attacks": attacks}
 
 
 def _match_times(game: PoisoningGame, matches: int, device: torch.device) -> tuple[float, float]:
@@ -206,7 +167,7 @@ def _match_times(game: PoisoningGame, matches: int, device: torch.device) -> tup
         for play in one:
             play()
 
-    together_s, apart_s = _medians(device, _one_round(game, matches), apart)
+    together_s, apart_s = medians(device, _one_round(game, matches), apart)
     return together_s, apart_s
 
 
@@ -266,9 +227,3 @@ def _random_task(
         num_classes=10,
         defaults={"epsilon": 1.0},
     )
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 import advgames
 from advgames.agents import Agent, make_agent
-from advgames.errors import ConfigError, SettingError, UnknownNameError
+from advgames.errors import AdvgamesError, ConfigError, SettingError, UnknownNameError
 from advgames.games import GAMES, Game, make_game
 from advgames.results import MatchRecord
 from advgames.settings import parse
@@ -122,7 +123,7 @@ def play_batch(
         specs: matches that differ only in seed or radius.
         agents: player -> agent to use in place of the named one.
         checkpoint: where to save the match now and then, and to go on from.
-        panels: folder for examples of the first match's inputs; None: none are kept.
+        panels: folder for examples of the first match's inputs and other pictures of it; None: none are kept.
     """
     first = specs[0]
     if len({spec.batch_key for spec in specs}) > 1:
@@ -164,7 +165,7 @@ def play_batch(
         if checkpoint is not None and not game.over(state):
             checkpoint.save_if_due(state, totals, curves, spent, table)
     measures = {name: values[-1] for name, values in curves.items() if name != "round"}  # the last is the end
-    file = _save_panels(panels, first, state)
+    file = _save_panels(panels, first, game, state)
     timings = {
         "total_s": sum(spent.values()),
         "seconds_per_move": {player: spent[player] / game.horizon for player in game.players},
@@ -227,18 +228,29 @@ def _measure(game: Game[Any], state: Any, curves: Curves) -> None:
         curves.setdefault(name, []).append(values.tolist())
 
 
-def _save_panels(folder: Path | None, spec: MatchSpec, state: Any, count: int = 6) -> str | None:
-    """Examples of the last minibatch of the first match; the path relative to the results directory."""
-    last = getattr(state, "last", None)
-    if folder is None or last is None or last.clean.ndim != 5:
+def _save_panels(folder: Path | None, spec: MatchSpec, game: Game[Any], state: Any) -> str | None:
+    """What a report draws of the first match; the path relative to the results directory, None if there is nothing."""
+    if folder is None:
+        return None
+    arrays = _panels(getattr(state, "last", None))
+    try:
+        arrays |= game.pictures(state, 0)
+    except AdvgamesError as error:  # no reason to lose a match
+        warnings.warn(f"no pictures of match {spec.id}: {error}", RuntimeWarning, stacklevel=2)
+    if not arrays:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: getattr(last, name)[0, :count].cpu().float().numpy()
-        for name in ("clean", "attack", "attacked", "defense", "repaired")
-    }
-    np.savez_compressed(folder / f"{spec.id}.npz", labels=last.labels[0, :count].cpu().numpy(), **arrays)
+    np.savez_compressed(folder / f"{spec.id}.npz", **arrays)  # cut short by a kill, it is written again: no record yet
     return f"{folder.name}/{spec.id}.npz"
+
+
+def _panels(last: Any, count: int = 6) -> dict[str, Any]:
+    """Examples of the last minibatch of the first match, where inputs are images."""
+    if last is None or last.clean.ndim != 5:
+        return {}
+    stages = ("clean", "attack", "attacked", "defense", "repaired")
+    arrays = {name: getattr(last, name)[0, :count].cpu().float().numpy() for name in stages}
+    return {"labels": last.labels[0, :count].cpu().numpy(), **arrays}
 
 
 def _event(kind: str, match: str, matches: int, **rest: Any) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def tournament(
         spec: what to play.
         out: the results directory.
         resume: go on with what is in `out`, which must be this very tournament.
-        extend: go on with what is in `out`, a tournament that differs only in lacking strategies of `spec`: the
-            matches played stay, the new rows and columns are added.
+        extend: go on with what is in `out`, a tournament that differs only in lacking strategies or radii of `spec`:
+            the matches played stay, the new ones are added.
         workers: processes, each with one torch thread; 1 plays here, with this process's threads. (Bits may differ
             with the number of threads: resume as you began.)
         data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
@@ -83,6 +83,8 @@ def _validate(spec: TournamentSpec, data_root: str | None) -> None:
     example = spec.cell(rows[0], columns[0])[0]
     game = build_game(example, spec.device, data_root)
     build_agents(example, game)
+    if spec.radii and "epsilon_attacker" not in game.settings_model.model_fields:
+        raise SettingError(f"radii: {spec.game} has no radius of the attacker to vary")
     state = game.reset([spec.seeds[0]])
     for player, names in spec.players.items():
         for name in names:

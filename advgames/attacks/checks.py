@@ -18,9 +18,11 @@ __all__ = [
     "check_finite",
     "check_inputs",
     "check_labels",
+    "check_least",
     "check_logits",
     "check_model",
     "check_radius",
+    "refuse_graph",
 ]
 
 DTYPES = (torch.float32, torch.float64)
@@ -46,6 +48,29 @@ def check_count(name: str, value: object, least: int = 1) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SettingError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def check_least(name: str, value: float, least: float) -> None:
+    """A finite number of at least `least`.
+
+    Raises:
+        SettingError
+    """
+    if not least <= value < math.inf:
+        raise SettingError(f"{name} must be finite and at least {least:g}, got {value!r}")
+
+
+def refuse_graph(attack: str, create_graph: bool) -> None:
+    """No answer differentiable through to parameters.
+
+    Raises:
+        SettingError
+    """
+    if create_graph:
+        raise SettingError(
+            f"{attack} picks the best of hundreds of iterates: its answer has no derivative worth the memory; "
+            "take create_graph with fgm, bim, pgd or deepfool"
+        )
 
 
 def check_inputs(inputs: Tensor, bounds: Bounds) -> None:
@@ -135,6 +160,8 @@ def check_logits(logits: object, labels: Tensor) -> None:
             f"the victim must return logits of shape {(*labels.shape, 'K')} with at least 2 classes, "
             f"got {tuple(logits.shape)}"
         )
+    if labels.numel() == 0:
+        return
     low, high = (int(value.item()) for value in labels.aminmax())
     if not 0 <= low <= high < logits.shape[-1]:
         raise InputError(f"labels must lie in [0, {logits.shape[-1]}), got labels from {low} to {high}")

@@ -33,9 +33,10 @@ def deepfool(
     """A small perturbation that succeeds: x <- x + (1 + overshoot) d_l e(w_l) until the class changes.
 
     w_k = grad (Z_k - Z_y), d_k = (Z_y - Z_k) / ||w_k||_dual, l = argmin_k d_k: the nearest boundary of the linearised
-    model (Moosavi-Dezfooli et al., CVPR 2016). Entries that stand at a bound and would leave it count for nothing in
-    w, so that clipping cannot stop the walk; and no step is shorter than sqrt(eps) of the way gone (eps the dtype's),
-    so that rounding cannot stop it just inside the boundary.
+    model (Moosavi-Dezfooli et al., CVPR 2016). Steps are clipped to the bounds. Where half the steps did not suffice,
+    entries that stand at a bound and would leave it count for nothing in w any more, so that clipping cannot stop the
+    walk for good; and no step is shorter than sqrt(eps) of the way gone (eps the dtype's), so that rounding cannot
+    stop it just inside the boundary.
 
     Inputs already misclassified are returned as they are, and so, with success False, are those where it fails.
     Arguments and errors: see :class:`~advgames.attacks.problem.Problem`, and
@@ -72,13 +73,13 @@ def _walk(problem: Problem, *, steps: int, overshoot: float, candidates: int) ->
         logits = problem.logits(points)
     rivals = _rivals(logits, problem.labels, candidates)
     arrived = problem.reached(logits)
-    for _ in range(steps):
+    for i in range(steps):
         columns = problem.columns(~arrived)
         if len(columns) == 0:
             break
         part = problem.pick(columns)
         here, there = points.index_select(dim, columns), arrived.index_select(dim, columns)
-        step = _newton_step(part, here, rivals.index_select(dim, columns), overshoot)
+        step = _newton_step(part, here, rivals.index_select(dim, columns), overshoot, 2 * i >= steps)
         moved = torch.where(there.unsqueeze(-1), here, part.bounded(here + step))
         with torch.no_grad():
             there = there | part.reached(part.logits(moved))
@@ -92,21 +93,23 @@ def _rivals(logits: Tensor, labels: Tensor, candidates: int) -> Tensor:
     return others.topk(min(candidates, logits.shape[-1] - 1), dim=-1).indices
 
 
-def _newton_step(problem: Problem, points: Tensor, rivals: Tensor, overshoot: float) -> Tensor:
-    """(1 + overshoot) d_l e(w_l), (*lead, D)."""
-    points = problem.leaf(points)
-    logits, label = problem.logits(points), problem.labels.unsqueeze(-1)
-    low, high = _free(problem, points.detach())
-    least, nearest = torch.full_like(logits[..., :1], torch.inf), torch.zeros_like(points)
+def _newton_step(problem: Problem, points: Tensor, rivals: Tensor, overshoot: float, hold: bool) -> Tensor:
+    """(1 + overshoot) d_l e(w_l), (*lead, D); `hold`: of entries that the bounds leave free to move."""
+    leaf, label = problem.leaf(points), problem.labels.unsqueeze(-1)
+    logits = problem.logits(leaf)
+    values, here = problem.settled(logits), points.detach()
+    low, high = _free(problem, here) if hold else (None, None)
+    least, nearest = torch.full_like(values[..., :1], torch.inf), torch.zeros_like(here)
     for rival in torch.split(rivals, 1, -1):
-        difference = torch.zeros_like(logits).scatter(-1, rival, 1.0).scatter(-1, label, -1.0)
-        w = problem.pull_back(logits, difference, points, again=True).clamp(low, high)
-        gap = logits.gather(-1, label) - logits.gather(-1, rival)
+        difference = torch.zeros_like(values).scatter(-1, rival, 1.0).scatter(-1, label, -1.0)
+        w = problem.pull_back(logits, difference, leaf, again=True)
+        w = w if low is None else w.clamp(low, high)
+        gap = values.gather(-1, label) - values.gather(-1, rival)
         slope = problem.geometry.dual(w)
         distance = torch.where(slope > 0, gap / torch.where(slope > 0, slope, 1.0), torch.inf)
         nearer = distance < least
         least, nearest = torch.where(nearer, distance, least), torch.where(nearer, w, nearest)
-    size = torch.maximum((1 + overshoot) * least, _shortest(problem, points.detach()))
+    size = torch.maximum((1 + overshoot) * least, _shortest(problem, here))
     return problem.geometry.step(nearest, torch.where(least < torch.inf, size, 0.0), points, problem.bounds)
 
 
@@ -122,4 +125,5 @@ def _free(problem: Problem, points: Tensor) -> tuple[Tensor, Tensor]:
 def _shortest(problem: Problem, points: Tensor) -> Tensor:
     """The least step that rounding does not swallow, (*lead, 1); it grows with the way gone."""
     eps = torch.finfo(points.dtype).eps
-    return eps**0.5 * problem.geometry.length(points - problem.inputs.detach()) + 16 * eps * points.abs().amax(-1, True)
+    gone = problem.geometry.length(points - problem.inputs.detach())
+    return eps**0.5 * gone + 16 * eps * points.abs().amax(-1, keepdim=True)

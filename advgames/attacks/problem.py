@@ -80,7 +80,8 @@ class Problem:
         check_labels(labels, inputs)
         check_inputs(inputs, bounds)
         if inputs.is_inference() or labels.is_inference():
-            inputs, labels = inputs.clone(), labels.clone()  # in_chunks
+            with torch.inference_mode(False):  # as in_chunks does
+                inputs, labels = inputs.clone(), labels.clone()
         self.model, self.labels, self.bounds = model, labels, bounds
         self.input_shape = inputs.shape[labels.ndim :]
         self.inputs = (inputs if create_graph else inputs.detach()).flatten(labels.ndim)  # (*lead, D)
@@ -93,7 +94,7 @@ class Problem:
 
     def logits(self, points: Tensor) -> Tensor:
         """Logits (*lead, K) of flat points; checked when first asked for."""
-        found = self.model(points.view(*points.shape[:-1], *self.input_shape))
+        found = self.model(self.shaped(points))
         if not self._checked:
             check_logits(found, self.labels)
             self._checked = True
@@ -106,12 +107,20 @@ class Problem:
         """
         points = self.leaf(points)
         logits = self.logits(points)
-        slope = self._slope(logits if self.create_graph else logits.detach(), self.labels)
-        return self.pull_back(logits, -slope if self.targeted else slope, points)
+        return self.pull_back(logits, self.ascent(self.settled(logits)), points)
+
+    def ascent(self, logits: Tensor) -> Tensor:
+        """The derivative of the objective in the logits, up to a positive factor per input, (*lead, K)."""
+        slope = self._slope(logits, self.labels)
+        return -slope if self.targeted else slope
 
     def leaf(self, points: Tensor) -> Tensor:
         """Points to differentiate at: cut off from what made them, unless the answer is to be differentiable."""
         return points if self.create_graph and points.requires_grad else points.detach().requires_grad_()
+
+    def settled(self, values: Tensor) -> Tensor:
+        """Values to go on with: without their derivatives, unless the answer is to be differentiable."""
+        return values if self.create_graph else values.detach()
 
     def pull_back(self, logits: Tensor, slope: Tensor, points: Tensor, again: bool = False) -> Tensor:
         """The derivative of ``(slope * logits).sum()`` in the points; `again`: it will be asked for once more.
@@ -171,8 +180,8 @@ class Problem:
 
         def answer(problem: Problem) -> tuple[Tensor, Tensor]:
             points = attack(problem)
-            near = problem.geometry.length((points - problem.inputs).detach()) <= problem.radius
-            points = torch.where(near, points, problem.inputs)
+            far = problem.geometry.length((points - problem.inputs).detach()) > problem.radius
+            points = torch.where(far, problem.inputs, points)
             success = problem.verdict(points)
             return torch.where(success.unsqueeze(-1), points, problem.inputs), success
 
@@ -193,6 +202,14 @@ class Problem:
             return self
         radius = self.radius.index_select(dim, columns) if isinstance(self.radius, Tensor) else self.radius
         return self._part(self.inputs.index_select(dim, columns), self.labels.index_select(dim, columns), radius)
+
+    def relabelled(self, points: Tensor) -> Problem:
+        """The same problem about the classes that the model gives to these points."""
+        with torch.no_grad():
+            classes = self.logits(points).argmax(-1)
+        other = copy.copy(self)
+        other.labels = classes
+        return other
 
     def shaped(self, points: Tensor) -> Tensor:
         """Flat points in the shape of the inputs."""

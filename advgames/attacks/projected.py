@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from advgames.attacks.norms import Bounds, Geometry, Size
 from advgames.attacks.problem import ChunkSize, Problem
 from advgames.attacks.selection import worst_case
 from advgames.attacks.starts import Start, starting_point
+from advgames.errors import SettingError
 
 __all__ = ["bim", "pal_vidal_pgd", "pgd"]
 
@@ -125,20 +127,24 @@ def pal_vidal_pgd(
     radius: float | Tensor,
     bounds: Bounds = None,
     steps: int = 10,
+    sign: Literal["point", "label"] = "point",
     loss: LossName | Loss = "margin",
-    targeted: bool = False,
     create_graph: bool = False,
     chunk_size: ChunkSize = "auto",
 ) -> Attacked:
     """The paper's PGD: a full FGM step p' = p + a_FGM(p), then p <- x + eps (p' - x) / ||p' - x||, `steps` times.
 
     L2. The result is scaled to the sphere, not only into the ball; the paper knows no bounds (with bounds, every
-    iterate is then brought into them). a_FGM moves away from the label throughout, also where the boundary is crossed.
+    iterate is then brought into them). As printed, a_FGM(p) = -eps sgn f(p) grad f(p) / ||grad f(p)|| moves away from
+    the class at p: beyond the boundary it turns back, and about half the inputs that were across end on their own side.
+    ``sign="label"`` moves away from the label throughout, the stronger attack.
     Where p' = x, or there is no gradient at the input, the input is returned.
     Source: additive_nash.txt appendix D.
 
     Arguments and errors: see :class:`~advgames.attacks.problem.Problem`; steps: the paper's 10.
     """
+    if sign not in get_args(Literal["point", "label"]):
+        raise SettingError(f"sign must be 'point' or 'label', got {sign!r}")
     check_count("steps", steps)
     problem = Problem(
         model,
@@ -148,7 +154,6 @@ def pal_vidal_pgd(
         norm="l2",
         bounds=bounds,
         loss=loss,
-        targeted=targeted,
         create_graph=create_graph,
         chunk_size=chunk_size,
     )
@@ -156,7 +161,8 @@ def pal_vidal_pgd(
     def on_the_sphere(p: Problem) -> Tensor:
         points = p.inputs
         for _ in range(steps):
-            moved = p.step(points, p.radius) - p.inputs
+            at = p if sign == "label" else p.relabelled(points)
+            moved = at.step(points, p.radius) - p.inputs
             length = p.geometry.length(moved).clamp(min=torch.finfo(moved.dtype).tiny)
             points = p.bounded(p.inputs + p.radius * (moved / length))
         return points

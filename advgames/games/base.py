@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from advgames.access import Access
@@ -136,6 +137,10 @@ class Game(ABC, Generic[S]):
             payoffs: each player's payoff of every round so far, where the caller kept them.
         """
         raise NotImplementedError(f"{self.name} has no rendering")
+
+    def pictures(self, state: S, match: int = 0) -> dict[str, NDArray[Any]]:
+        """What a report draws of one match that has ended, as arrays by name; none by default."""
+        return {}
 
     def movers(self, state: S) -> tuple[str, ...]:
         """The players who move now."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advgames import rng
@@ -225,6 +226,12 @@ class PerturbationGame(Game[PerturbationState]):
 
         return draw(scene(self, state, match, payoffs))
 
+    def pictures(self, state: PerturbationState, match: int = 0) -> dict[str, NDArray[Any]]:
+        """Church windows around some inputs, and phi on a plane with robust sets, as arrays."""
+        from advgames.games.perturbation_pictures import pictures
+
+        return pictures(self, state, match)
+
     def _move(self, state: PerturbationState, actions: Actions) -> tuple[PerturbationState, Payoffs, Tensor]:
         matches = len(state.seeds)
         draws = {player: self._legal(action, state, player) for player, action in actions.items()}
@@ -305,7 +312,7 @@ class PerturbationGame(Game[PerturbationState]):
         flat = like.unsqueeze(1).expand(action.shape).flatten(1, 2)
         return self.threat.check(action.flatten(1, 2), flat, player).reshape(action.shape)
 
-    def _minibatch(self, seeds: Tensor, iteration: int, before: PerturbationState | None) -> dict[str, Tensor]:
+    def _minibatch(self, seeds: Tensor, iteration: int, before: PerturbationState | None) -> dict[str, Any]:
         """The fields of the state that change with the round; after the last one, the last minibatch again."""
         names = ("order", "sample_ids", "inputs", "labels", "classes")
         if before is not None and iteration >= self.horizon:

@@ -37,16 +37,16 @@ def outcome(victim: FixedVictim, payoff: Payoff, threat: Threat, state: Perturba
     clean = victim.logits(state.inputs)
     _add(tallies, "clean_accuracy", clean.argmax(-1) == state.labels, 1)
     predicted = clean.argmax(-1)
-    for moved in flat:
+    linear = victim.linear_logits(state.inputs, flat) if payoff == "flip-linear" else None
+    for draw, moved in enumerate(flat):
         logits = victim.logits(moved)
         kept = margin(logits, state.classes)
         _add(tallies, "accuracy", logits.argmax(-1) == state.labels, draws)
         _add(tallies, "flip_rate", margin(logits, predicted) < 0, draws)
         _add(tallies, "distance", threat.norms(moved - state.inputs), draws)
-        if payoff == "flip-linear":
-            linear = victim.linear_logits(state.inputs, moved)
-            kept = margin(linear, state.classes)
-            _add(tallies, "linear_accuracy", margin(linear, predicted) >= 0, draws)
+        if linear is not None:
+            kept = margin(linear[draw], state.classes)
+            _add(tallies, "linear_accuracy", margin(linear[draw], predicted) >= 0, draws)
         gains.append(_payoff(payoff, logits, kept, state.classes).mean(1))
     return Outcome(torch.stack(gains).mean(0), tallies)
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from advgames.report.numbers import decimals, number, percent, seconds
 from advgames.report.tables import FEW, CellTable
+from advgames.report.view import MEASURES
 
 if TYPE_CHECKING:
     from advgames.report.solution import Solution
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_table", "equilibrium_lines", "mixes_table", "names_table", "payoff_grid", "records_table"]
 
-SHARES = ("test_accuracy",)
+SHARES = tuple(measure.name for measure in MEASURES if measure.share)
 
 
 def records_table(records: Sequence[MatchRecord], confidence: float = 0.95) -> Group:

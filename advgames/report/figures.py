@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import textwrap
 from collections.abc import Sequence
@@ -11,39 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advgames.report.numbers import number
+from advgames.report.svg import ATTACK, COLOURS, DEFENCE, QUIET, figure, style, svg
 from advgames.report.view import View, is_null
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from advgames.results import MatchRecord
 
-__all__ = ["MOST", "caption", "curve_names", "dots", "learning_curves", "shown_strategies", "spans_decades"]
+__all__ = [
+    "MARKERS",
+    "MOST",
+    "caption",
+    "curve_names",
+    "dots",
+    "learning_curves",
+    "shown_strategies",
+    "spans_decades",
+    "wrapped",
+]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-ATTACK, DEFENCE, QUIET = "#D55E00", "#0072B2", "#9A9A9A"
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#4D4D4D", "#F0E442")
 MARKERS = "osD^vPX*"
 MOST = 6  # strategies of one player whose curves fit on a page
 WIDE = 50.0  # ratio of largest to smallest value from which an axis is logarithmic
 
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.8,
-    "axes.labelcolor": "#333333",
-    "text.color": "#222222",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-}
 LABELS = {
     "test_accuracy": ("test accuracy, %", 100.0, DEFENCE),
     "validation_loss": ("validation loss", 1.0, ATTACK),
@@ -80,9 +70,9 @@ def learning_curves(view: View, name: str) -> str:
     curves = {(r, c): _curves(view.of_pair(r, c), name, scale) for r in rows for c in columns}
     values = np.concatenate([found[1].ravel() for found in curves.values() if found] or [np.zeros(0)])
     quiet = _quiet(view, name, scale)
-    with _style(f"curves {name}"):
-        figure = _figure(11.0, 0.75 + 1.75 * len(rows))
-        grid: Any = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    with style(f"curves {name}"):
+        drawn = figure(11.0, 0.75 + 1.75 * len(rows))
+        grid: Any = drawn.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
         if spans_decades(values):
             grid[0, 0].set_yscale("log")
         for i, r in enumerate(rows):
@@ -92,12 +82,12 @@ def learning_curves(view: View, name: str) -> str:
                     axes.plot(quiet[0], quiet[1].mean(0), color=QUIET, linewidth=1.3, linestyle=(0, (4, 2)))
                 _panel(axes, curves[r, c], colour, name)
                 if i == 0:
-                    _heading(axes, _wrapped(f"{column} {c}", 100 // len(columns)))
+                    _heading(axes, wrapped(f"{column} {c}", 100 // len(columns)))
                 if j == 0:
-                    axes.set_ylabel(_wrapped(f"{row} {r}", 18), fontsize=10, fontweight="bold", labelpad=7)
+                    axes.set_ylabel(wrapped(f"{row} {r}", 18), fontsize=10, fontweight="bold", labelpad=7)
                 if i == len(rows) - 1:
                     axes.set_xlabel("round")
-        return _svg(figure)
+        return svg(drawn)
 
 
 def dots(view: View) -> str:
@@ -109,9 +99,9 @@ def dots(view: View) -> str:
     values = [measure.scale * v for cell in table.samples.values() for v in cell.values()]
     log = spans_decades(values)
     floor = min(v for v in values if v > 0) if log else -np.inf  # a logarithmic axis has no zero
-    with _style("dots"):
-        figure = _figure(11.0, 0.8 + 0.24 * len(pairs) + 0.12 * len(table.rows))
-        axes: Any = figure.subplots()
+    with style("dots"):
+        drawn = figure(11.0, 0.8 + 0.24 * len(pairs) + 0.12 * len(table.rows))
+        axes: Any = drawn.subplots()
         if log:
             axes.set_xscale("log")
         heights, height = [], 0.0
@@ -132,7 +122,7 @@ def dots(view: View) -> str:
         axes.set_xlabel(f"{measure.label}{', %' if measure.share else ''}  ({row} vs {column})")
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        return _svg(figure)
+        return svg(drawn)
 
 
 def _quiet(view: View, name: str, scale: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -187,36 +177,8 @@ def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
     return bool(positive.size and found.min() >= 0 and positive.max() > WIDE * positive.min())
 
 
-def _wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int) -> str:
     """A heading on as many lines as it needs; agents' names break at their wrappers and options."""
     if len(text) <= width:
         return text
     return "\n".join(textwrap.wrap(re.sub(r"([+(])", r" \1", text), width))
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _style(salt: str) -> Any:
-    """matplotlib's settings for one figure; the salt keeps the ids of two figures on a page apart."""
-    import matplotlib
-
-    settings: dict[Any, Any] = {**STYLE, "svg.hashsalt": salt}
-    return matplotlib.rc_context(settings)
-
-
-def _svg(figure: Figure) -> str:
-    """A figure as an <svg> element for HTML: no XML head, metadata, namespaces or unused ids; the page's font."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", text)
-    used = set(re.findall(r"#([\w-]+)", text))
-    text = re.sub(r'\sid="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
-    text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
-    return text.strip()

@@ -57,14 +57,19 @@ class HeatMap:
         """Whether it needs the whole width of the page."""
         return len(self.columns) > 4
 
+    @property
+    def narrow(self) -> bool:
+        """Whether its cells have little room."""
+        return len(self.columns) == 4
+
 
 def heat_maps(view: View) -> list[HeatMap]:
     """The payoffs, and the outcome that a person looks at first."""
     payoff = view.payoff
     title = f"Payoff of the {view.players[0]}"
     found = [_heat_map(view, payoff, title, ORANGES, 1.0, payoff.places, payoff.mean)]
-    if view.outcome is not None and view.measure is not None:
-        table, measure = view.outcome, view.measure
+    shown = [] if view.outcome is None or view.measure is None else [(view.measure, view.outcome)]
+    for measure, table in [*shown, *([view.second] if view.second else [])]:
         title = f"{measure.label[0].upper()}{measure.label[1:]}{', %' if measure.share else ''}"
         ramp = BLUES if measure.high_helps == "defender" else ORANGES
         found.append(_heat_map(view, table, title, ramp, measure.scale, measure.places(table), payoff.mean))

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import struct
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from advgames.report.view import View
+from advgames.report.panels import Panel
 
 __all__ = ["Strip", "png", "strips"]
 
@@ -35,6 +32,7 @@ class Strip:
         seed: of the match.
         stages: stage -> data URIs of its tiles.
         labels: class of each input, or empty.
+        given: the victim's classes of x, x' and x'' for each input, or empty.
     """
 
     row: str
@@ -42,27 +40,24 @@ class Strip:
     seed: int
     stages: dict[str, list[str]]
     labels: list[str]
+    given: list[list[str]]
 
 
-def strips(view: View, directory: Path, most: int = 3, tiles: int = 6) -> list[Strip]:
-    """Panels of the most telling pairs that have any; files that are absent or unreadable are passed over."""
-    found: list[tuple[str, str, int, dict[str, Array]]] = []
-    for row, column in _telling(view):
-        loaded = ((r.seed, _load(directory, r.panels)) for r in view.of_pair(row, column))
-        seed, arrays = next(((seed, arrays) for seed, arrays in loaded if arrays is not None), (0, None))
-        if arrays is not None and len(found) < most:
-            found.append((row, column, seed, arrays))
+def strips(left: Sequence[Panel], most: int = 3, tiles: int = 6) -> list[Strip]:
+    """Strips of the first panels that hold images."""
+    found = [panel for panel in left if _holds_images(panel.arrays)][:most]
     count = max(3, min(tiles, 15 // len(found))) if found else tiles
-    reach = max((float(np.abs(a[name]).max()) for *_, a in found for name in PERTURBATIONS), default=0.0) or 1.0
+    reach = max((float(np.abs(_scaled(p.arrays, name)).max()) for p in found for name in PERTURBATIONS), default=0.0)
     return [
         Strip(
-            row,
-            column,
-            seed,
-            {name: _tiles(name, arrays, reach, count) for name in STAGES},
-            [f"{label}" for label in arrays["labels"][:count].tolist()] if "labels" in arrays else [],
+            panel.row,
+            panel.column,
+            panel.seed,
+            {name: _tiles(name, panel.arrays, reach or 1.0, count) for name in STAGES},
+            [f"{label}" for label in panel.arrays["labels"][:count].tolist()] if "labels" in panel.arrays else [],
+            [[str(c) for c in classes] for classes in panel.arrays.get("given", np.zeros((0, 3)))[:count].tolist()],
         )
-        for row, column, seed, arrays in found
+        for panel in found
     ]
 
 
@@ -78,48 +73,21 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _telling(view: View) -> list[tuple[str, str]]:
-    """Pairs in the order in which a reader wants to see them: the attack alone, answered, at equilibrium, the rest."""
-    from advgames.report.story import Duel
-
-    row, column = view.players
-    pairs = [(r, c) for r in view.spec.players[row] for c in view.spec.players[column]]
-    wanted: list[tuple[str, str]] = []
-    duel = Duel.of(view)
-    if duel is not None:
-        undefended = next(iter(_null_defences(view)), None)
-        wanted = [(duel.attack, name) for name in (undefended, duel.defence) if name is not None]
-        if row != "attacker":
-            wanted = [(c, r) for r, c in wanted]
-    likely = sorted(pairs, key=lambda pair: -view.weight(*pair))
-    if view.solution is not None:
-        wanted.append(likely[0])
-    return list(dict.fromkeys([*wanted, *reversed(pairs)]))
-
-
-def _null_defences(view: View) -> Sequence[str]:
-    from advgames.report.view import is_null
-
-    return [name for name in view.spec.players.get("defender", []) if is_null(name)]
-
-
-def _load(directory: Path, panels: str | None) -> dict[str, Array] | None:
-    """The arrays of a panels file, if it is there and holds images (n, C, H, W) with one or three channels."""
-    if panels is None:
-        return None
-    try:
-        with np.load(directory / panels, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, KeyError, zlib.error, zipfile.BadZipFile):
-        return None
+def _holds_images(arrays: dict[str, NDArray[Any]]) -> bool:
+    """Whether every stage is images (n, C, H, W) with one or three channels."""
     images = [arrays.get(name) for name in STAGES]
-    if any(image is None or image.ndim != 4 or image.shape[1] not in (1, 3) for image in images):
-        return None
-    return arrays
+    return all(image is not None and image.ndim == 4 and image.shape[1] in (1, 3) for image in images)
+
+
+def _scaled(arrays: dict[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    """A stage; perturbations in input units where the panel knows the players' radii, else in radii."""
+    known = name in PERTURBATIONS and "radii" in arrays
+    scaled: NDArray[np.float64] = arrays[name] * (arrays["radii"][PERTURBATIONS.index(name)] if known else 1.0)
+    return scaled.astype(np.float64)
 
 
 def _tiles(name: str, arrays: dict[str, Array], reach: float, count: int) -> list[str]:
-    images = np.moveaxis(arrays[name][:count].astype(np.float64), 1, -1)  # (n, H, W, C)
+    images = np.moveaxis(_scaled(arrays, name)[:count], 1, -1)  # (n, H, W, C)
     if name in PERTURBATIONS:
         return [_uri(_diverging(image / reach)) for image in images]
     low, high = _range(arrays)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-__all__ = ["decimals", "duration", "listed", "number", "percent", "plain", "seconds"]
+__all__ = ["NBSP", "decimals", "duration", "listed", "number", "percent", "plain", "seconds"]
 
+NBSP = "\N{NO-BREAK SPACE}"
 HUGE, TINY = 1e5, 1e-4
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

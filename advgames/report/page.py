@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advgames.errors import AdvgamesError
 from advgames.files import write_whole
+from advgames.report.details import Bar
 from advgames.report.heatmaps import heat_maps
-from advgames.report.numbers import decimals, duration, listed, number, percent, seconds
+from advgames.report.numbers import listed, number, percent
 from advgames.report.view import View, is_null
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["Bar", "render", "write_report"]
+    from advgames.report.panels import Panel
+    from advgames.report.slices import Slice
+
+__all__ = ["render", "write_report"]
 
 MOST_DOTS = 64
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A labelled bar: `share` of the full width, `text` beside it, and a remark."""
-
-    name: str
-    share: float
-    text: str
-    note: str = ""
 
 
 def write_report(results_dir: str | Path, confidence: float = 0.95, resamples: int = 500) -> Path:
@@ -60,14 +51,21 @@ def render(view: View, directory: Path) -> str:
     import jinja2
     from markupsafe import Markup
 
-    from advgames.report import figures, images, story
+    from advgames.report import details, figures, images, radii, story
+    from advgames.report.panels import panels
+    from advgames.report.windows import windows
 
     here = files("advgames.report")
+    texts = {name: (here / name).read_text(encoding="utf-8") for name in ("page.html", "pictures.html", "page.css")}
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.DictLoader(texts),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    template = environment.get_template("page.html")
     sentences, cards = story.headline(view)
     played = bool(view.records)
     curves = [
@@ -75,13 +73,14 @@ def render(view: View, directory: Path) -> str:
     ]
     few = view.outcome is not None and view.outcome.count.size <= MOST_DOTS
     row, column = view.players
+    left, settings = panels(view, directory), details.settings(view)
     return template.render(
         view=view,
-        css=Markup((here / "page.css").read_text(encoding="utf-8")),
+        css=Markup(texts["page.css"]),
         name=directory.resolve().name,
         sentences=sentences,
         cards=cards,
-        missing=_missing(view),
+        missing=details.missing(view),
         payoff_meaning=story.payoff_meaning(view),
         heat_maps=heat_maps(view) if played else [],
         dots=Markup(figures.dots(view)) if few and played else "",
@@ -93,20 +92,35 @@ def render(view: View, directory: Path) -> str:
         left_out=[p for p in (row, column) if len(view.spec.players[p]) > figures.MOST],
         most=figures.MOST,
         quiet=all(any(map(is_null, names)) for names in view.spec.players.values()),
-        strips=images.strips(view, directory),
-        times=_times(view),
-        total_time=_total_time(view),
-        round_time=_round_time(view),
-        every_number=_every_number(view),
-        settings=_settings(view),
+        words=view.words,
+        radius_curves=Markup(radii.draw(view, settings)),
+        radius_title=radii.title(view),
+        radius=radii.table_radius(settings),
+        strips=images.strips(left),
+        windows=[(window.panel, Markup(window.svg)) for window in windows(left)],
+        slices=[(found, Markup(found.svg)) for found in _slices(view, left)],
+        times=details.times(view),
+        total_time=details.total_time(view),
+        round_time=details.round_time(view),
+        every_number=details.every_number(view),
+        settings=[(name, str(value)) for name, value in settings.items()],
         given=dict(view.spec.settings),
-        versions=_versions(view),
+        versions=details.versions(view),
         yaml=view.spec.to_yaml(),
         caveats=story.caveats(view),
         listed=listed,
         number=number,
         percent=percent,
     )
+
+
+def _slices(view: View, left: list[Panel]) -> list[Slice]:
+    """Planes of defences, where somebody defends."""
+    from advgames.report.slices import slices
+
+    given = view.spec.settings
+    pays = given.get("payoff") == "flip-linear" and given.get("reference") != "label"
+    return slices(left, view.players.index("defender"), pays) if "defender" in view.players else []
 
 
 def _breakable(name: str) -> Markup:
@@ -151,96 +165,3 @@ def _gains(view: View) -> list[tuple[str, str]]:
     scale = max(float(np.ptp(view.payoff.mean)), 1e-300)
     gains = [(player, view.solution.gain(player)) for player in view.players]
     return [(player, "0" if gain < 1e-9 * scale else number(gain)) for player, gain in gains]
-
-
-def _times(view: View) -> list[tuple[str, list[Bar]]]:
-    """For each player the time per move of each strategy, per match, over all its matches."""
-    found = []
-    for player, names in view.spec.players.items():
-        means = {}
-        for name in names:
-            spent = [
-                float(r.timings["seconds_per_move"][player]) / max(1, int(r.timings.get("matches_in_batch", 1)))
-                for r in view.records
-                if r.players[player] == name and player in r.timings.get("seconds_per_move", {})
-            ]
-            if spent:
-                means[name] = float(np.mean(spent))
-        largest = max(means.values(), default=0.0) or 1.0
-        if means:
-            found.append((player, [Bar(name, mean / largest, seconds(mean)) for name, mean in means.items()]))
-    return found
-
-
-def _round_time(view: View) -> str:
-    """Time the game itself took for a round of a batch, on average."""
-    spent = [float(r.timings["seconds_per_round"]) for r in view.records if "seconds_per_round" in r.timings]
-    return seconds(sum(spent) / len(spent)) if spent else ""
-
-
-def _total_time(view: View) -> str:
-    """Time that all matches took, added up over batches."""
-    spent = [
-        float(r.timings["total_s"]) / max(1, int(r.timings.get("matches_in_batch", 1)))
-        for r in view.records
-        if "total_s" in r.timings
-    ]
-    return duration(sum(spent)) if spent else ""
-
-
-def _missing(view: View) -> list[tuple[str, str]]:
-    """Pairs with missing matches, and which seeds those are."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for row, column, seed in view.missing:
-        found.setdefault((row, column), []).append(seed)
-    return [
-        (f"{row} vs {column}", f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
-        for (row, column), seeds in found.items()
-    ]
-
-
-def _every_number(view: View) -> dict[str, Any]:
-    """All measures of all pairs, mean and spread over seeds."""
-    names = list(dict.fromkeys(name for record in view.records for name in record.measures))
-    places = {name: decimals([r.measures[name] for r in view.records if name in r.measures], 4) for name in names}
-    rows = []
-    for i, row in enumerate(view.payoff.rows):
-        for j, column in enumerate(view.payoff.columns):
-            records = view.of_pair(row, column)
-            cells = [f"{number(view.payoff.mean[i, j], view.payoff.places)} {view.payoff.interval_text(i, j)}"]
-            for name in names:
-                values = [r.measures[name] for r in records if name in r.measures]
-                cells.append(_mean_and_range(values, places[name]))
-            rows.append((row, column, [r.seed for r in records], cells))
-    return {"measures": [name.replace("_", " ") for name in names], "rows": rows}
-
-
-def _mean_and_range(values: list[float], places: int) -> str:
-    if not values:
-        return "–"
-    mean = number(float(np.mean(values)), places)
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({number(min(values), places)} … {number(max(values), places)})"
-
-
-def _settings(view: View) -> list[tuple[str, str]]:
-    """The game's settings in full where the task can be loaded here, else those that were given."""
-    from advgames.games import make_game
-
-    given = dict(view.spec.settings)
-    try:
-        game: Any = make_game(view.spec.game, view.spec.task, settings=given)
-        complete = dict(game.settings.model_dump())
-    except (AdvgamesError, AttributeError, TypeError):
-        complete = given
-    return [(name, str(value)) for name, value in complete.items() if value is not None]
-
-
-def _versions(view: View) -> list[tuple[str, str]]:
-    """Each version that played, most common first, and the devices."""
-    found: dict[str, Counter[str]] = {}
-    for record in view.records:
-        for name, version in {**record.versions, "device": record.device}.items():
-            found.setdefault(name, Counter())[version] += 1
-    return [(name, ", ".join(version for version, _ in counts.most_common())) for name, counts in found.items()]

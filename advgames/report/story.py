@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from advgames.report.duel import Duel
 from advgames.report.numbers import listed, number, percent
-from advgames.report.tables import FEW, CellTable
-from advgames.report.view import Measure, View, is_null
+from advgames.report.tables import FEW
+from advgames.report.view import Measure, View
 
 if TYPE_CHECKING:
     from advgames.report.solution import Solution
 
-__all__ = ["Card", "Duel", "caveats", "headline", "payoff_meaning"]
+__all__ = ["Card", "caveats", "headline", "payoff_meaning"]
 
-# game -> (its name in a sentence, what one player's payoff is)
-IN_WORDS = {
-    "poisoning": ("training-time game", "final minus initial validation loss of the victim"),
-}
 NAMED = 3  # strategies that one clause names
 MIX = 0.005  # weights below half a percent are not worth a clause
 
@@ -30,86 +27,6 @@ class Card:
     label: str
     value: str
     note: str
-
-
-@dataclass(frozen=True)
-class Duel:
-    """The story of one measure: nobody interferes, the strongest attack alone, the best defence against it.
-
-    Attributes:
-        clean: the measure between the null players.
-        attack, attacked: the attack that hurts an undefended victim most, and the measure under it.
-        defence, defended: the best defence against that attack, and the measure then.
-        idle: the measure when that defence meets no attack.
-        as_strong, as_good: other attacks and defences that these seeds cannot tell apart from those.
-    """
-
-    clean: float
-    attack: str
-    attacked: float
-    defence: str
-    defended: float
-    idle: float
-    as_strong: list[str]
-    as_good: list[str]
-
-    @classmethod
-    def of(cls, view: View) -> Duel | None:
-        """The story of the view's measure; None where there is no such story, or not yet."""
-        if view.outcome is None or view.measure is None or set(view.players) != {"attacker", "defender"}:
-            return None
-        table = _Sides(view.outcome, view.measure, view.players[0] == "attacker")
-        null_attack = next(filter(is_null, table.attackers), None)
-        null_defence = next(filter(is_null, table.defenders), None)
-        if null_attack is None or null_defence is None or not view.outcome.complete:
-            return None
-        attacks = [a for a in table.attackers if a != null_attack]
-        defences = [d for d in table.defenders if d != null_defence]
-        if not attacks or not defences:
-            return None
-        attack = min(attacks, key=lambda a: table.good(a, null_defence))
-        defence = max(defences, key=lambda d: table.good(attack, d))
-        return cls(
-            clean=table.at(null_attack, null_defence),
-            attack=attack,
-            attacked=table.at(attack, null_defence),
-            defence=defence,
-            defended=table.at(attack, defence),
-            idle=table.at(null_attack, defence),
-            as_strong=[a for a in attacks if a != attack and table.alike((a, null_defence), (attack, null_defence))],
-            as_good=[d for d in defences if d != defence and table.alike((attack, d), (attack, defence))],
-        )
-
-    @property
-    def regained(self) -> float:
-        """The share of what the attack took that the defence gives back."""
-        return (self.defended - self.attacked) / (self.clean - self.attacked)
-
-
-class _Sides:
-    """A table read by attacker and defender, whichever of them has the rows."""
-
-    def __init__(self, table: CellTable, measure: Measure, attacker_rows: bool) -> None:
-        self._table, self._flip = table, not attacker_rows
-        self._sign = 1.0 if measure.high_helps == "defender" else -1.0
-        self.attackers, self.defenders = (table.rows, table.columns)[:: 1 if attacker_rows else -1]
-
-    def at(self, attacker: str, defender: str) -> float:
-        return self._table.at(*self._pair(attacker, defender))
-
-    def good(self, attacker: str, defender: str) -> float:
-        """The measure in the defender's direction."""
-        return self._sign * self.at(attacker, defender)
-
-    def alike(self, first: tuple[str, str], second: tuple[str, str]) -> bool:
-        """Whether the interval of the difference, seed by seed, holds 0."""
-        one, other = (self._table.samples.get(self._pair(*pair), {}) for pair in (first, second))
-        shared = {seed: one[seed] - other[seed] for seed in one if seed in other}
-        table = CellTable.from_samples(["a"], ["b"], ("a", "b"), {("a", "b"): shared}, self._table.confidence)
-        return bool(table.low[0, 0] <= 0 <= table.high[0, 0])
-
-    def _pair(self, attacker: str, defender: str) -> tuple[str, str]:
-        return (defender, attacker) if self._flip else (attacker, defender)
 
 
 def headline(view: View) -> tuple[list[str], list[Card]]:
@@ -138,8 +55,8 @@ def headline(view: View) -> tuple[list[str], list[Card]]:
 
 def payoff_meaning(view: View) -> str:
     """What the row player's payoff is, in words."""
-    _, payoff = IN_WORDS.get(view.spec.game, ("", "sum of its payoffs over the match"))
-    return payoff
+    opposite = "opposite of the attacker's, which is the " if view.players == ("defender", "attacker") else ""
+    return f"{opposite}{view.words.payoff}"
 
 
 def caveats(view: View) -> list[str]:
@@ -165,6 +82,11 @@ def caveats(view: View) -> list[str]:
             "The equilibrium is exact for the table of means, and knows no strategy outside it: against strategies "
             "that were not played the exploitabilities are lower bounds."
         )
+    if view.sweep:
+        found.append(
+            "The matches at other radii serve the curves alone: payoff table and equilibrium are of one radius, and no "
+            "equilibrium is solved at the others."
+        )
     if view.measure is not None:
         found.append(
             f"The players play for their payoffs; {view.measure.label} is measured for this page, "
@@ -175,11 +97,14 @@ def caveats(view: View) -> list[str]:
 
 def _what_was_played(view: View) -> str:
     spec = view.spec
-    name, _ = IN_WORDS.get(spec.game, ("", ""))
+    name = view.words.name
     game = f"the {name}" if name else f"“{spec.game}”"
     (row, rows), (column, columns) = spec.players.items()
     seeds = f"{len(spec.seeds)} seeds" if len(spec.seeds) > 1 else "one seed"
-    played = f"{view.total} matches" if not view.missing else f"{len(view.records)} of {view.total} matches so far"
+    done = len(view.records) + len(view.sweep)
+    played = f"{view.total} matches" if not view.absent else f"{done} of {view.total} matches so far"
+    if spec.radii:
+        seeds += f" and at {len(spec.radii)} more radii of the attacker"
     sides = f"{_counted(rows, f'{row} strategy')} met {_counted(columns, f'{column} strategy')}"
     return f"In {game} on {spec.task}, {sides}, every pair over {seeds}: {played}."
 
@@ -188,7 +113,7 @@ def _interference(duel: Duel, view: View) -> list[str]:
     assert view.measure is not None
     measure, like = view.measure, view.outcome
     first = (
-        f"When nobody interferes, the victim ends at {measure.ending(duel.clean, like)}. "
+        f"When nobody interferes, the victim {view.words.ends} {measure.ending(duel.clean, like)}. "
         f"The strongest attack on an undefended victim, {duel.attack}, moves that to "
         f"{measure.text(duel.attacked, like)}{_change(duel.attacked - duel.clean, measure)}"
         f"{_alike(duel.as_strong)}."
@@ -196,12 +121,12 @@ def _interference(duel: Duel, view: View) -> list[str]:
     harm = duel.clean - duel.attacked if measure.high_helps == "defender" else duel.attacked - duel.clean
     if harm <= 0:
         return [first, "No attack here does any harm by this measure, so there is nothing for a defence to give back."]
-    verb = "brings it back to" if duel.regained > 0 else "ends at"
+    verb = "brings it back to" if duel.regained > 0 else view.words.leaves
     share = f", {percent(duel.regained, 0)} of what the attack took" if measure.share and duel.regained > 0 else ""
     second = (
         f"Against that attack the best defence, {duel.defence}, {verb} "
         f"{measure.text(duel.defended, like)}{share}{_alike(duel.as_good)}. "
-        f"With nobody attacking, the same defence ends at {measure.text(duel.idle, like)}"
+        f"With nobody attacking, the same defence {view.words.leaves} {measure.text(duel.idle, like)}"
         f"{_change(duel.idle - duel.clean, measure)}."
     )
     return [first, second]
@@ -215,7 +140,9 @@ def _equilibrium(view: View, solution: Solution) -> str:
     if view.payoff.mean.size == 1:
         ending = ""
         if view.measure is not None and view.outcome is not None:
-            ending = f"; the victim ends at {view.measure.ending(float(view.outcome.mean[0, 0]), view.outcome)}"
+            ending = (
+                f"; the victim {view.words.ends} {view.measure.ending(float(view.outcome.mean[0, 0]), view.outcome)}"
+            )
         return f"It pays the {row} {number(found.value, places)} on average, the {column} the opposite{ending}."
     if view.flat:
         return (

@@ -12,12 +12,13 @@ from advgames.errors import AdvgamesError
 from advgames.report.numbers import number, percent
 from advgames.report.solution import Solution, solve
 from advgames.report.tables import CellTable
+from advgames.report.words import Words, words_of
 
 if TYPE_CHECKING:
     from advgames.results import MatchRecord, Results
     from advgames.spec import TournamentSpec
 
-__all__ = ["Measure", "View", "is_null"]
+__all__ = ["MEASURES", "Measure", "View", "is_null"]
 
 
 ROUNDING = 1e-9  # of the largest payoff; differences below it are not told
@@ -31,13 +32,15 @@ class Measure:
         name: its name in the records.
         label: its name in a sentence.
         share: whether it is a share, shown in percent.
-        high_helps: the player who wants it high.
+        high_helps: the player who wants it high; empty: nobody in particular.
+        heading: above its column in the table of every number; empty: its name there, and shares as they are recorded.
     """
 
     name: str
     label: str
     share: bool
     high_helps: str
+    heading: str = ""
 
     @property
     def scale(self) -> float:
@@ -65,7 +68,15 @@ MEASURES = (
     Measure("test_accuracy", "test accuracy", True, "defender"),
     Measure("test_loss", "test loss", False, "attacker"),
     Measure("validation_loss", "validation loss", False, "attacker"),
+    Measure("accuracy", "accuracy", True, "defender", "accuracy, %"),
+    Measure("linear_accuracy", "accuracy under the linearised victim", True, "defender", "linear accuracy, %"),
+    Measure("flip_rate", "share of changed classes", True, "attacker", "changed classes, %"),
+    Measure("clean_accuracy", "accuracy without perturbations", True, "", "clean accuracy, %"),
+    Measure("distance", "distance moved", False, "", "distance moved"),
+    Measure("queries_attacker", "number of queries of the attacker", False, "", "attacker's queries"),
+    Measure("queries_defender", "number of queries of the defender", False, "", "defender's queries"),
 )
+SECOND = ("linear_accuracy",)  # measures that deserve a table beside the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +85,25 @@ class View:
 
     Attributes:
         spec: what was to be played.
-        records: what was.
-        missing: (row strategy, column strategy, seed) of every match that was not.
+        records: what was, of the payoff table's matches.
+        missing: (row strategy, column strategy, seed) of every one of those that was not.
+        sweep: records of the matches at other radii of the attacker.
+        unswept: how many of those have not been played.
         payoff: the row player's payoffs.
         measure, outcome: what a person looks at first (accuracy where there is one), and its table.
+        second: another measure worth a table of its own, and that table, or None.
         solution: the solved game, or None, and then `unsolved` says why.
     """
 
     spec: TournamentSpec
     records: list[MatchRecord]
     missing: list[tuple[str, str, int]]
+    sweep: list[MatchRecord]
+    unswept: int
     payoff: CellTable
     measure: Measure | None
     outcome: CellTable | None
+    second: tuple[Measure, CellTable] | None
     solution: Solution | None
     unsolved: str
 
@@ -97,9 +114,10 @@ class View:
         Raises:
             ResultsMismatchError: the records were altered, or belong to another tournament.
         """
-        spec, records = results.spec, results.records()
+        spec, played, absent = results.spec, results.records(), results.missing()
+        records = [record for record in played if spec.in_table(record.spec)]
         row, column = spec.players
-        missing = [(match.players[row], match.players[column], match.seed) for match in results.missing()]
+        missing = [(m.players[row], m.players[column], m.seed) for m in absent if spec.in_table(m)]
         known = [measure for measure in MEASURES if any(measure.name in record.measures for record in records)]
         measure = known[0] if known else None
         solution, unsolved = None, ""
@@ -108,11 +126,25 @@ class View:
         except AdvgamesError as error:
             unsolved = "some pairs have not been played" if missing else str(error)
         payoff = _table(spec, [(r, r.payoffs[row]) for r in records], confidence)
-        outcome = None
-        if measure is not None:
-            measured = [(r, r.measures[measure.name]) for r in records if measure.name in r.measures]
-            outcome = _table(spec, measured, confidence)
-        return cls(spec, records, missing, payoff, measure, outcome, solution, unsolved)
+
+        def table(found: Measure) -> CellTable:
+            measured = [(r, r.measures[found.name]) for r in records if found.name in r.measures]
+            return _table(spec, measured, confidence)
+
+        other = next((found for found in known[1:] if found.name in SECOND), None)
+        return cls(
+            spec=spec,
+            records=records,
+            missing=missing,
+            sweep=[record for record in played if not spec.in_table(record.spec)],
+            unswept=len(absent) - len(missing),
+            payoff=payoff,
+            measure=measure,
+            outcome=table(measure) if measure is not None else None,
+            second=(other, table(other)) if other is not None else None,
+            solution=solution,
+            unsolved=unsolved,
+        )
 
     @property
     def players(self) -> tuple[str, str]:
@@ -131,7 +163,17 @@ class View:
     @property
     def total(self) -> int:
         """Matches of the whole tournament."""
-        return len(self.records) + len(self.missing)
+        return len(self.records) + len(self.sweep) + self.absent
+
+    @property
+    def absent(self) -> int:
+        """Matches that have not been played."""
+        return len(self.missing) + self.unswept
+
+    @property
+    def words(self) -> Words:
+        """How to speak of the game."""
+        return words_of(self.spec.game, self.spec.settings)
 
     def pair(self, record: MatchRecord) -> tuple[str, str]:
         """The strategies of a record, row player first."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from advgames.robust_sets.exchange import exchange
 from advgames.robust_sets.halfspaces import Array, Halfspaces
 from advgames.robust_sets.lines import climb, random_directions
+from advgames.robust_sets.soft import centre, lowest_rows, weighted
 
-__all__ = ["annealed_ascent", "centre"]
+__all__ = ["annealed_ascent"]
 
 WARM, COLD = 1.0, 0.02  # temperatures, in units of the radius
 FIRST, LAST = 0.3, 0.01  # lengths of the steps, likewise
 RANDOM_STARTS = 2
 CLIMBERS = 3  # starts whose answers are improved along lines
+EXCHANGED_UP_TO = 20_000  # entries of the rows of problems whose answer is improved by exchanges
 
 
 def annealed_ascent(
@@ -25,7 +27,8 @@ def annealed_ascent(
     has a gradient everywhere: this ascent cannot stall where the clipped relaxation does. All starts run as one
     batch: those given, zero, the mean direction of the sets that zero does not hold and of all sets, the centre
     (largest least slack, soft), two random ones. The best `climbers` of them go on along lines
-    (:func:`climb`). Nothing visited at the end is worse than a start that was given.
+    (:func:`climb`), and in small problems the best by exchanges (:func:`exchange`). The answer is never worse than a
+    start that was given.
 
     Args:
         problem: the sets.
@@ -47,55 +50,21 @@ def annealed_ascent(
         best, best_counts = np.where(better[:, None], w, best), np.maximum(counts, best_counts)
         if step == steps or best_counts.max() == len(problem):
             break
-        lowest, slack = _lowest(rows)
+        lowest, slack = lowest_rows(rows)
         half = np.exp(-np.abs(slack) / (2 * WARM * (COLD / WARM) ** share))  # sigmoid' = (h / (1 + h^2))^2
-        gradient = _weighted(problem, lowest, (half / (1 + half**2)) ** 2)
+        gradient = weighted(problem, lowest, (half / (1 + half**2)) ** 2)
         w = problem.project(w + FIRST * (LAST / FIRST) ** share * problem.steepest(gradient))
     order = np.argsort(-best_counts, kind="stable")[:climbers]
     answers = [climb(problem, best[index], seed) for index in order]
-    return max(answers, key=lambda answer: answer[0])
-
-
-def centre(problem: Halfspaces, point: Array, steps: int = 100) -> Array:
-    """Ascend the soft minimum of all sets' slacks from `point`; the visited point of greatest least slack.  # (d,)
-
-    The soft minimum -tau log sum_i exp(-s_i / tau) is concave; tau and the steps shrink together.
-    """
-    w = point[None]
-    best, best_slack = w, -np.inf
-    for step in range(steps):
-        share = step / max(steps - 1, 1)
-        lowest, slack = _lowest(problem.rows(w))
-        least = float(slack.min())
-        if least > best_slack:
-            best, best_slack = w, least
-        weights = np.exp(-(slack - least) / (0.1 * (1e-3 / 0.1) ** share))
-        gradient = _weighted(problem, lowest, weights)
-        w = problem.project(w + 0.1 * (1e-3 / 0.1) ** share * problem.steepest(gradient))
-    return np.asarray(best[0])
+    count, point = max(answers, key=lambda answer: answer[0])
+    return exchange(problem, point) if problem.units.size <= EXCHANGED_UP_TO else (count, point)
 
 
 def _starts(problem: Halfspaces, seed: int) -> Array:
     """Zero, two mean directions, the soft centre, random directions.  # (m, d)"""
     zero = np.zeros((1, problem.dimension))
     rows = problem.rows(zero)
-    lowest, _ = _lowest(rows)
-    means = _weighted(problem, np.repeat(lowest, 2, 0), np.stack([~problem.holds(rows)[0], np.ones(len(problem))]))
+    lowest, _ = lowest_rows(rows)
+    means = weighted(problem, np.repeat(lowest, 2, 0), np.stack([~problem.holds(rows)[0], np.ones(len(problem))]))
     middle = centre(problem, zero[0])[None]
     return np.concatenate([zero, problem.steepest(means), middle, random_directions(problem, seed, -1, RANDOM_STARTS)])
-
-
-def _lowest(rows: Array) -> tuple[npt.NDArray[np.intp], Array]:
-    """Index and value of each set's lowest row; rows (m, n, r) -> (m, n) twice."""
-    lowest = rows.argmin(2)
-    return lowest, np.take_along_axis(rows, lowest[..., None], 2)[..., 0]
-
-
-def _weighted(problem: Halfspaces, lowest: npt.NDArray[np.intp], weights: Array) -> Array:
-    """sum_i weights_i u_i, each set by its lowest row; (m, n) twice -> (m, d)."""
-    n, r, d = problem.units.shape
-    if r == 1:
-        return np.asarray(weights @ problem.units[:, 0])
-    spread = np.zeros((len(weights), n, r))
-    np.put_along_axis(spread, lowest[..., None], weights[..., None], 2)
-    return np.asarray(spread.reshape(len(weights), n * r) @ problem.units.reshape(n * r, d))

@@ -14,7 +14,7 @@ __all__ = ["exchange"]
 FILLERS = 6  # sets tried in the place of the one that left
 
 
-def exchange(problem: Halfspaces, point: Array, budget: int = 400) -> tuple[int, Array]:
+def exchange(problem: Halfspaces, point: Array, budget: int = 100) -> tuple[int, Array]:
     """From a point of the ball, points of more sets: one added, or two for one, first improvement first.
 
     Sets that are not held are tried nearest first. If one fits beside those held, in it goes. If not, those that

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from advgames.attacks.base import Model
+from advgames.attacks.checks import check_model
 from advgames.errors import InputError, SettingError, VictimError
 
 __all__ = ["Model", "linearise"]
-
-Model = Callable[[Tensor], Tensor]
 
 
 def linearise(
@@ -24,7 +22,7 @@ def linearise(
 
     Args:
         model: (B, *input_shape) to logits (B, K), K >= 2, or to one number f with the class 1 where f > 0: (B, 1)
-            or (B,). Samples must not influence each other.
+            or (B,). Inputs of a batch must not influence each other.
         inputs: floating point.  # (n, *input_shape)
         classes: y, integers in 0..K-1; default: what the model predicts.  # (n,)
         chunk_size: inputs per call.
@@ -32,7 +30,8 @@ def linearise(
     Returns margins (n, K-1) and gradients (n, K-1, d), in the model's dtype, d the entries of one input; the other
     classes stand in ascending order.
 
-    Raises InputError (inputs or classes), VictimError (logits), SettingError (chunk_size).
+    Raises InputError (inputs or classes), VictimError (logits, or a layer in training mode that draws numbers or mixes
+    inputs), SettingError (chunk_size).
     """
     if not inputs.is_floating_point():
         raise InputError(f"inputs: expected a floating point dtype, got {inputs.dtype}")
@@ -46,6 +45,7 @@ def linearise(
         )
     if chunk_size < 1:
         raise SettingError(f"chunk_size: expected at least 1, got {chunk_size}")
+    check_model(model)
     parts = []
     for start in range(0, len(inputs), chunk_size):
         here = slice(start, start + chunk_size)
@@ -62,11 +62,10 @@ def _chunk(model: Model, inputs: Tensor, classes: Tensor | None) -> tuple[Tensor
         raise VictimError("the model's outputs do not depend on its inputs differentiably")
     if classes is None:
         classes = logits.argmax(1)
-    elif bool(((classes < 0) | (classes >= logits.shape[1])).any()):
-        raise InputError(
-            f"classes: expected 0 to {logits.shape[1] - 1}, got {int(classes.min())}..{int(classes.max())}"
-        )
     count = logits.shape[1]
+    if bool(((classes < 0) | (classes >= count)).any()):
+        raise InputError(f"classes: expected 0 to {count - 1}, got {int(classes.min())} to {int(classes.max())}")
+    classes = classes.long()
     others = torch.arange(count - 1, device=logits.device)[None, :]
     others = others + (others >= classes[:, None])  # the classes but y, ascending
     margins = logits.gather(1, classes[:, None]) - logits.gather(1, others)

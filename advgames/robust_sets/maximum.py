@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from advgames.errors import SettingError, UnknownNameError
-from advgames.robust_sets.annealed import annealed_ascent, centre
+from advgames.robust_sets.annealed import annealed_ascent
 from advgames.robust_sets.exact import solve
 from advgames.robust_sets.halfspaces import Array, Halfspaces
 from advgames.robust_sets.paper import clipped_ascent
 from advgames.robust_sets.polytopes import deepest
 from advgames.robust_sets.programme import Solved
 from advgames.robust_sets.sets import RobustSets, checked_radius
+from advgames.robust_sets.soft import centre
 
 __all__ = ["Maximum", "Method", "maximise"]
 
@@ -129,7 +130,7 @@ def _exact(problem: Halfspaces, start: Array, time_limit: float) -> Solved:
     solved = solve(smaller, start if basis is None else start @ basis, time_limit)
     point = solved.point if basis is None else basis @ solved.point
     certain = int(problem.always.sum())
-    return Solved(certain + solved.count, point, certain + solved.bound, solved.rounds)
+    return Solved(certain + solved.held, point, certain + solved.bound, solved.rounds)
 
 
 def _lifted(sets: RobustSets, radius: float, point: Array, basis: Array | None) -> Tensor:

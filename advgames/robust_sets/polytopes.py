@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog, nnls
 
-from advgames.robust_sets.annealed import centre
 from advgames.robust_sets.halfspaces import Array, Halfspaces
+from advgames.robust_sets.soft import centre
 
 __all__ = ["Meeting", "deepest", "meeting"]
 
@@ -51,10 +51,10 @@ def meeting(problem: Halfspaces, sets: Index) -> Meeting:
     units = problem.units[sets].reshape(len(owner), -1)
     floors = -(problem.heights + problem.slop / 2)[sets].reshape(-1)
     if problem.norm == "linf":
-        point, slack, blame = _deepest_in_box(units, -floors)
+        point, slack, multipliers = _deepest_in_box(units, -floors)
         if slack >= 0 or problem.holds(problem.rows(point[None]))[0][sets].all():
             return Meeting(point, sets[:0])
-        return Meeting(None, _conflict_in_box(problem, sets, np.unique(owner[blame])))
+        return Meeting(None, np.unique(owner[_blamed_in_box(units, -floors, multipliers)]))
     least, active = _least_norm(units, floors)
     length = np.inf if least is None else float(np.linalg.norm(least))
     if least is not None and length <= 1 + ROUNDING:
@@ -79,8 +79,8 @@ def _least_norm(units: Array, floors: Array) -> tuple[Array | None, Index]:
     return np.asarray(point), active
 
 
-def _deepest_in_box(units: Array, heights: Array) -> tuple[Array, float, Index]:
-    """max_w min_i units_i . w + heights_i over the unit box: the point, the slack, the rows it rests on."""
+def _deepest_in_box(units: Array, heights: Array) -> tuple[Array, float, Array]:
+    """max_w min_i units_i . w + heights_i over the unit box: the point, its slack, the multipliers of the rows."""
     rows, d = units.shape
     result = linprog(
         np.append(np.zeros(d), -1.0),
@@ -91,17 +91,18 @@ def _deepest_in_box(units: Array, heights: Array) -> tuple[Array, float, Index]:
         options=FINEST,
     )
     point = np.clip(result.x[:d], -1.0, 1.0)
-    slack = float((units @ point + heights).min())
-    return point, slack, np.flatnonzero(-result.ineqlin.marginals > 1e-9)
+    return point, float((units @ point + heights).min()), np.maximum(-result.ineqlin.marginals, 0.0)
 
 
-def _conflict_in_box(problem: Halfspaces, sets: Index, blamed: Index) -> Index:
-    """The blamed sets if they do conflict on their own (multipliers lost to rounding are missing), else all."""
-    if len(blamed) == len(sets):
-        return sets
-    units = problem.units[blamed].reshape(-1, problem.dimension)
-    _, slack, _ = _deepest_in_box(units, (problem.heights + problem.slop / 2)[blamed].reshape(-1))
-    return blamed if slack < 0 else sets
+def _blamed_in_box(units: Array, heights: Array, multipliers: Array) -> Index:
+    """The rows with multipliers that matter, if those prove that nothing satisfies them, else all rows.
+
+    Any w of the box has min_i units_i . w + heights_i <= ||sum_i l_i units_i||_1 + l . heights for a mix l.
+    """
+    blamed = np.flatnonzero(multipliers > 1e-9)
+    part = multipliers[blamed]
+    proof = float(np.abs(part @ units[blamed]).sum() + part @ heights[blamed])
+    return blamed if proof < 0 else np.arange(len(heights))
 
 
 def deepest(problem: Halfspaces, point: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,14 +18,13 @@ from advgames.robust_sets.polytopes import Index, meeting
 __all__ = ["Solved", "solve_programme"]
 
 PAIRS_UP_TO = 300  # sets for which all pairs are looked at beforehand
-INFEASIBLE = 2  # scipy's status code
 ALMOST = 1e-4  # by which HiGHS' bound on an integer may be below it
 
 
 class Solved(NamedTuple):
     """The best point found, how many sets hold it, how many could at most, and how many programmes that took."""
 
-    count: int
+    held: int
     point: Array  # (d,)
     bound: int
     rounds: int
@@ -32,7 +32,7 @@ class Solved(NamedTuple):
 
 @dataclass
 class _Rows:
-    """Inequalities coefficients . (w, z) <= limit, as they come."""
+    """Inequalities coefficients . (w, z, y) <= limit, as they come."""
 
     columns: int
     data: list[Array] = field(default_factory=list)
@@ -74,17 +74,17 @@ def solve_programme(problem: Halfspaces, point: Array, time_limit: float = 60.0)
     best, bound, rounds = int(problem.count(point[None])[0]), n, 0
     while best < bound and (left := deadline - time.monotonic()) > 0:
         rounds += 1
-        answer = _ask(rows, d, n, best + 1, left)
-        if answer is None:
-            bound = best
-            break
+        answer = _ask(rows, d, n, best, left)
         bound = max(best, min(bound, answer.bound))
         if answer.chosen is None:
             break
+        cuts = len(rows.limits)
         found = _resolve(problem, rows, answer.chosen, answer.point)
         count = int(problem.count(found[None])[0])
         if count > best:
             best, point = count, found
+        elif cuts == len(rows.limits):  # nothing learnt: the answer and the count differ by rounding
+            break
     return Solved(best, point, max(bound, best), rounds)
 
 
@@ -96,23 +96,29 @@ class _Answer(NamedTuple):
     bound: int
 
 
-def _ask(rows: _Rows, d: int, n: int, at_least: int, seconds: float) -> _Answer | None:
-    """One programme; None if it has no solution."""
-    counts = np.append(np.zeros(d), np.ones(n))
+def _ask(rows: _Rows, d: int, n: int, held: int, seconds: float) -> _Answer:
+    """One programme for more than `held` sets, over (w, z, y): y = 1 stands for giving up, z = 0, worth `held`.
+
+    Giving up is always possible, so that HiGHS has a bound to tell when its time is over.
+    """
+    counts = np.concatenate([np.zeros(d), np.ones(n), [0.0]])
+    give_up = np.append(np.zeros(d + n), 1.0)
     result = milp(
-        -counts,
-        integrality=counts,
-        bounds=Bounds(np.append(-np.ones(d), np.zeros(n)), np.ones(d + n)),
-        constraints=[rows.constraint(), LinearConstraint(counts[None], at_least, np.inf)],
-        options={"time_limit": seconds, "mip_rel_gap": 0.0},
+        -counts - held * give_up,
+        integrality=counts + give_up,
+        bounds=Bounds(np.append(-np.ones(d), np.zeros(n + 1)), np.ones(d + n + 1)),
+        constraints=[
+            rows.constraint(),
+            LinearConstraint(np.stack([counts + n * give_up, -counts - (held + 1) * give_up]), -np.inf, [n, -held - 1]),
+        ],
+        # presolving costs more than it gains here: up to six times the time in hundreds of dimensions
+        options={"time_limit": seconds, "mip_rel_gap": 0.0, "presolve": False},
     )
-    if result.status == INFEASIBLE:
-        return None
     dual = result.mip_dual_bound
     bound = n if dual is None or not np.isfinite(dual) else int(np.floor(ALMOST - dual))
-    if result.x is None:
+    if result.x is None or result.x[-1] > 0.5:
         return _Answer(None, np.zeros(d), bound)
-    return _Answer(np.flatnonzero(result.x[d:] > 0.5), result.x[:d], bound)
+    return _Answer(np.flatnonzero(result.x[d:-1] > 0.5), result.x[:d], bound)
 
 
 def _resolve(problem: Halfspaces, rows: _Rows, chosen: Index, point: Array) -> Array:
@@ -134,7 +140,7 @@ def _resolve(problem: Halfspaces, rows: _Rows, chosen: Index, point: Array) -> A
 def _initial_rows(problem: Halfspaces) -> _Rows:
     """Membership of every set, tangents of the ball, and conflicts of pairs."""
     n, r, d = problem.units.shape
-    rows, axes = _Rows(d + n), np.arange(d)
+    rows, axes = _Rows(d + n + 1), np.arange(d)
     for i in range(n):
         for j in range(r):
             u, t = problem.units[i, j], float(problem.heights[i, j])
@@ -142,8 +148,8 @@ def _initial_rows(problem: Halfspaces) -> _Rows:
                 rows.add(np.append(axes, d + i), np.append(-u, 1 - t), 1.0)
             rows.add(axes, u, 1.0)
     if problem.norm == "l2" and n <= PAIRS_UP_TO:
-        for pair in np.argwhere(np.triu(_conflicts(problem), 1)):
-            rows.add(d + pair, np.ones(2), 1.0)
+        for clique in _cliques(_conflicts(problem)):
+            rows.add(d + clique, np.ones(len(clique)), 1.0)
     return rows
 
 
@@ -161,3 +167,22 @@ def _conflicts(problem: Halfspaces) -> npt.NDArray[np.bool_]:
         both = floors[:, None] ** 2 + floors[None] ** 2 - 2 * cosines * floors[:, None] * floors[None]
         apart = both > (1 - cosines**2) * (1 + 1e-9) + 1e-12
     return np.asarray((apart & ~one & ~one.T).reshape(n, r, n, r).any((1, 3)))
+
+
+def _cliques(conflicts: npt.NDArray[np.bool_]) -> Iterator[Index]:
+    """Sets of which any two conflict, so that a point lies in at most one; together they cover all pairs."""
+    left = np.triu(conflicts, 1)
+    left |= left.T
+    for first in range(len(left)):
+        while left[first].any():
+            clique = [first]
+            common = conflicts[first].copy()
+            common[first] = False
+            while common.any():
+                # most pairs not yet covered first, but at least one beside the first
+                gain = np.where(common, left[clique].sum(0) + 1, 0)
+                clique.append(int(gain.argmax()))
+                common &= conflicts[clique[-1]]
+                common[clique[-1]] = False
+            left[np.ix_(clique, clique)] = False
+            yield np.array(sorted(clique))

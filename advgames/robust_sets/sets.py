@@ -116,7 +116,8 @@ class RobustSets:
         order = 2.0 if self.norm == "l2" else math.inf
         lengths = torch.linalg.vector_norm(v.to(alphas), ord=order, dim=-1)[..., None, None]
         terms = self.margins.abs() + self.dual_norms * (attack_radius + lengths)
-        return (alphas >= -TOLERANCE * terms).all(-1)
+        held: Tensor = (alphas >= -TOLERANCE * terms).all(-1)
+        return held
 
     def phi(self, v: Tensor, attack_radius: float) -> Tensor:
         """phi_n(v) = mean_i 1[v in R(x_i)] (additive_nash.txt eq. 5); (), or (m,) of v (m, d)."""

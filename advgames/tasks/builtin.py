@@ -180,7 +180,7 @@ def _pair(name: str, classes: str, root: str | Path | None, sizes: Sizes) -> Tas
             "learning_rate": 1e-3,
             "epsilon": PAIRED[name],
         },
-        recipe=Recipe(epochs=20, batch_size=20) if small else Recipe(0, 10, 64, 0.01, momentum=0.5),
+        recipe=Recipe(epochs=20, batch_size=20) if small else Recipe(0, 4, 64, 0.01, momentum=0.5),
     )
 
 

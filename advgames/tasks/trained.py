@@ -95,7 +95,7 @@ def _train(task: Task, victim: Victim, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)  # dropout, should the victim have any
         for epoch in range(recipe.epochs):
             order = rng.permutation(key, "victim.epoch", epoch, len(train))[0]
-            for ids in order.split(recipe.batch_size):
+            for ids in torch.split(order, recipe.batch_size):
                 optimizer.zero_grad()
                 victim.loss(module(train.inputs[ids]), train.labels[ids]).mean().backward()  # type: ignore[no-untyped-call]
                 optimizer.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from advgames.errors import VictimError
 
 __all__ = ["FixedVictim", "margin"]
+
+_FEW_CLASSES = 3  # up to which a linearisation takes the Jacobian's rows
 
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:
@@ -70,17 +73,37 @@ class FixedVictim:
         return outputs.reshape(*lead, -1)
 
     def linear_logits(self, origin: Tensor, moved: Tensor) -> Tensor:
-        """Z(x) + J(x) (x' - x): logits at `moved` of the victim linearised at `origin`, (*lead, K).
+        """Z(x) + J(x) (x' - x): logits at `moved` of the victim linearised at `origin`.
 
-        Source: additive_nash.txt section 2, f_L, for any number of classes; one forward-mode pass.
+        Source: additive_nash.txt section 2, f_L, for any number of classes.
+
+        Args:
+            origin: where the victim is linearised.  # (*lead, *input_shape)
+            moved: one or D points of each.  # (*lead, *input_shape) or (D, *lead, *input_shape)
+
+        Returns (*lead, K) or (D, *lead, K).
         """
-        flat, tangent = (t.reshape(-1, *self.input_shape) for t in (origin, moved - origin))
-        parts = []
-        for c in self._chunks(len(flat)):
-            value, change = torch.func.jvp(self._module, (flat[c],), (tangent[c],))
-            parts.append((value + change).detach())
-        lead = origin.shape[: origin.ndim - len(self.input_shape)]
-        return torch.cat(parts).reshape(*lead, -1)
+        lead = moved.shape[: moved.ndim - len(self.input_shape)]
+        flat = origin.reshape(-1, *self.input_shape)
+        tangents = (moved - origin).reshape(-1, len(flat), *self.input_shape)
+        form = self._linear_by_rows if self.num_classes <= _FEW_CLASSES else self._linear_forward
+        parts = [form(flat[c], tangents[:, c]) for c in self._chunks(len(flat))]
+        return torch.cat(parts, 1).reshape(*lead, -1)
+
+    def _linear_forward(self, origin: Tensor, tangents: Tensor) -> Tensor:
+        """One forward-mode pass per tangent, (D, N, K) of (D, N, *input_shape), whatever the number of classes."""
+        passes: list[Any] = [torch.func.jvp(self._module, (origin,), (tangent,)) for tangent in tangents]
+        return torch.stack([(value + change).detach() for value, change in passes])
+
+    @torch.enable_grad()
+    def _linear_by_rows(self, origin: Tensor, tangents: Tensor) -> Tensor:
+        """The same from the Jacobian's rows, one backward pass per class whatever the number of tangents."""
+        points = origin.detach().requires_grad_()
+        logits: Tensor = self._module(points)
+        last = logits.shape[1] - 1
+        rows = [torch.autograd.grad(logits[:, k].sum(), points, retain_graph=k < last)[0] for k in range(last + 1)]
+        changes = [(tangents * row).flatten(2).sum(2) for row in rows]
+        return logits.detach() + torch.stack(changes, 2)
 
     @torch.enable_grad()
     def pulled(self, inputs: Tensor, weights: Tensor) -> Tensor:

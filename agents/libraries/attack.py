@@ -135,7 +135,7 @@ class LibraryAttack:
 def _restrict(found: Tensor, inputs: Tensor, radius: float, norm: Norm, bounds: tuple[float, float] | None) -> Tensor:
     """The nearest perturbed inputs within the radius, then the bounds; untouched where they are within both."""
     threat = Threat(norm, bounds)
-    usable = torch.isfinite(torch.zeros_like(found).flatten(1)).all(1).reshape(-1, *[1] * (inputs.ndim - 1))
+    usable = torch.isfinite(found.flatten(1)).all(1).reshape(-1, *[1] * (inputs.ndim - 1))
     delta = ((torch.where(usable, found, inputs) - inputs) / radius).unsqueeze(0)
     moved = threat.perturb(inputs.unsqueeze(0), threat.project(delta), inputs.new_tensor([radius]))
     fits = threat.norms(delta) <= 1 + TOLERANCE

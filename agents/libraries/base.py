@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -89,7 +91,7 @@ class Library(ABC):
             MissingExtraError: it is not installed, or lacks something itself.
         """
         try:
-            with sealed(0):
+            with sealed(0), _without_git():
                 return importlib.import_module(module or self.module)
         except ImportError as error:
             raise MissingExtraError(f"{self.name} attacks need {self.install}: {error}") from error
@@ -140,6 +142,18 @@ class Library(ABC):
     def options(self, name: str) -> list[str]:
         """The options an attack takes."""
         return sorted(taken(self.constructor(name)) - self.ours)
+
+
+@contextlib.contextmanager
+def _without_git() -> Iterator[None]:
+    """Let GitPython, which foolbox loads, be imported on machines that have no git."""
+    given = os.environ.get("GIT_PYTHON_REFRESH")
+    os.environ["GIT_PYTHON_REFRESH"] = given or "quiet"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ["GIT_PYTHON_REFRESH"]
 
 
 def taken(constructor: Callable[..., Any]) -> set[str]:

@@ -40,7 +40,6 @@ _PLAYED = {
     "SignOPTAttack": Facts(("l2",), "hard-label"),
     "SimBA": Facts(("l2",), "soft-label"),
     "SquareAttack": Facts(_BOTH, "soft-label"),
-    "ThresholdAttack": Facts(("linf",), "soft-label"),
     "UniversalPerturbation": Facts(_BOTH),
     "VirtualAdversarialMethod": Facts(("l2",)),
     "ZooAttack": Facts(("l2",), "soft-label"),
@@ -49,6 +48,7 @@ _REFUSED = {
     "AutoAttack": "take autoattack, its authors' own",
     "SpatialTransformation": "it turns and shifts images, which no norm bounds",
     "ShadowAttack": "no norm bounds it",
+    "ThresholdAttack": "it is seeded by the clock",
     "Wasserstein": "its ball is one of transport, not of a norm",
 }
 _ELSE = Facts(refused="it does not move the inputs of a classifier, each within a norm, on torch")

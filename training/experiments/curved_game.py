@@ -1,25 +1,19 @@
-"""The additive game under the true f on a sample of inputs, and searches for best replies in it."""
+"""The additive game under the true f on a sample of inputs, and best replies on a grid of the plane."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advgames import rng
-from advgames.attacks import L2, fgm
+from advgames.attacks import fgm
 from advgames.equilibrium.tables import Array
 from advgames.robust_sets import RobustSets, maximise
 
-__all__ = ["CurvedGame", "Search", "attack_reply", "defence_reply", "disc", "grid_replies"]
-
-Map = Callable[[Tensor], Tensor]
-
-FIRM = 0.3  # temperature, in units of the game's scale, at which replies that win as much are told apart
+__all__ = ["CurvedGame", "disc", "grid_replies"]
 
 
 class CurvedGame:
@@ -41,22 +35,31 @@ class CurvedGame:
         up: whether f(x_i) > 0.  # (n,)
         sets: the robust sets of f linearised at the inputs.
         scale: the median of eps ||grad f(x_i)||: by how much f moves within the radius.
-        gradients: gradients of f computed so far, one per point.
-        evaluations: values of f computed without a gradient.
+        gradients: points at which the gradient of f was computed so far.
+        values: points at which only f was.
     """
 
     def __init__(self, model: nn.Module, inputs: Tensor, radius: float) -> None:
         self.model, self.shape, self.radius = model, tuple(inputs.shape[1:]), radius
         self.inputs = inputs.flatten(1)
-        self.sets = RobustSets.from_model(model, inputs)
-        self.gradients, self.evaluations = len(inputs), 0
-        self.scale = radius * float(self.sets.dual_norms.median())
+        self.gradients = self.values = 0
+        self.sets = RobustSets.from_model(self.logits, inputs)
+        self.scale = max(radius * float(self.sets.dual_norms.median()), torch.finfo(torch.float64).tiny)
         with torch.no_grad():
             self.up = self.f(self.inputs) > 0
 
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The model's, counted.  # (B, 2)"""
+        if inputs.requires_grad:
+            self.gradients += len(inputs)
+        else:
+            self.values += len(inputs)
+        logits: Tensor = self.model(inputs)
+        return logits
+
     def f(self, points: Tensor) -> Tensor:
         """Z_1 - Z_0 of flat points, (*lead, d) to (*lead,)."""
-        logits = self.model(points.reshape(-1, *self.shape))
+        logits = self.logits(points.reshape(-1, *self.shape))
         found: Tensor = (logits[:, 1] - logits[:, 0]).reshape(points.shape[:-1])
         return found
 
@@ -64,7 +67,6 @@ class CurvedGame:
     def flips(self, attack: Tensor, vectors: Tensor) -> Tensor:
         """Whether inputs change their class under attacks (*lead, n, d) or (d,) and vectors (K, d).  # (*lead, n, K)"""
         points = (self.inputs + attack).unsqueeze(-2) + vectors
-        self.evaluations += points[..., 0].numel()
         flipped: Tensor = (self.f(points) > 0) != self.up[:, None]
         return flipped
 
@@ -82,8 +84,7 @@ class CurvedGame:
     def steepest(self, vector: Tensor) -> Tensor:
         """FGM by an attacker who knows the vector: the gradient is taken at x_i + v, (n, d)."""
         moved = (self.inputs + vector).reshape(-1, *self.shape)
-        found = fgm(self.model, moved, self.up.long(), radius=self.radius, bounds=None, loss="margin")
-        self.gradients += len(moved)
+        found = fgm(self.logits, moved, self.up.long(), radius=self.radius, bounds=None, loss="margin")
         return (found.perturbed - moved).flatten(1)
 
     @cached_property
@@ -93,80 +94,8 @@ class CurvedGame:
 
     def smooth_after(self, moved: Tensor) -> Tensor:
         """The vector that puts the most attacked inputs (n, d) right, by f linearised at them, (d,)."""
-        sets = RobustSets.from_model(self.model, moved.reshape(-1, *self.shape), self.up.long())
-        self.gradients += len(moved)
+        sets = RobustSets.from_model(self.logits, moved.reshape(-1, *self.shape), self.up.long())
         return maximise(sets, 0.0, self.radius, method="annealed").v
-
-
-@dataclass(frozen=True)
-class Search:
-    """Budget of a search for a best reply.
-
-    Attributes:
-        steps: of projected ascent from every start.
-        random: random starts.
-        members: starts made for single strategies of the opponent's mix, the weightiest.
-        step: length of the first step in units of the radius; it falls linearly to a tenth.
-        tau: first and last temperature of the sigmoid, in units of the game's scale; it falls geometrically.
-    """
-
-    steps: int = 20
-    random: int = 4
-    members: int = 1
-    step: float = 0.5
-    tau: tuple[float, float] = (0.5, 0.05)
-
-
-def attack_reply(
-    game: CurvedGame,
-    vectors: Sequence[Tensor],
-    weights: Array,
-    search: Search,
-    known: Sequence[Tensor] = (),
-    seed: int = 0,
-) -> Tensor:
-    """The attack found to flip most over the defender's mix q, chosen input by input, (n, d).
-
-    For each input projected ascent on sum_k q_k sigmoid(m_i(x_i + a + v_k) / tau), m_i = -sgn f(x_i) f, tau falling,
-    from FGM, 0, FGM at x_i + v_k for the weightiest v_k, the best known attack, and random points. Of all points
-    visited the one with the highest exact sum_k q_k 1[m_i > 0] is kept: never worse than FGM or a known attack.
-    """
-    v, q = torch.stack(list(vectors)), torch.from_numpy(weights)
-    sign = torch.where(game.up, 1.0, -1.0).to(v)[:, None]
-    known = [game.fast_gradient, torch.zeros_like(game.inputs), *known]
-    starts = [*known[:2], *(game.steepest(v[k]) for k in _weightiest(weights, search.members))]
-    starts += list(_random(game, seed, 0, (search.random, len(game.inputs))))
-
-    def margins(attack: Tensor) -> Tensor:
-        return -sign * game.f((game.inputs + attack).unsqueeze(-2) + v)  # (S, n, K)
-
-    return _ascend(game, torch.stack(known), torch.stack(starts), margins, lambda won: won @ q, search)
-
-
-def defence_reply(
-    game: CurvedGame,
-    attacks: Sequence[Tensor],
-    weights: Array,
-    search: Search,
-    known: Sequence[Tensor] = (),
-    seed: int = 0,
-) -> Tensor:
-    """The vector found to keep most inputs' classes over the attacker's mix p, (d,).
-
-    Projected ascent on mean_i sum_j p_j sigmoid(m_i(x_i + a_ji + v) / tau), m_i = sgn f(x_i) f, from 0, the vector
-    that puts most inputs right after the weightiest attack (f linearised there), the best known vector, and random
-    points; the best point visited.
-    """
-    moved, p = game.inputs + torch.stack(list(attacks)), torch.from_numpy(weights)
-    sign = torch.where(game.up, 1.0, -1.0).to(moved)
-    known = [torch.zeros_like(game.inputs[0]), *known]
-    starts = [known[0], *(game.smooth_after(moved[j]) for j in _weightiest(weights, search.members))]
-    starts += list(_random(game, seed, 1, (search.random,)))
-
-    def margins(vector: Tensor) -> Tensor:
-        return sign * game.f(moved + vector[:, None, None])  # (S, J, n)
-
-    return _ascend(game, torch.stack(known), torch.stack(starts), margins, lambda won: won.mean(2) @ p, search)
 
 
 def disc(radius: float, rings: int = 16, spokes: int = 60) -> Tensor:
@@ -191,63 +120,3 @@ def grid_replies(
     chances = torch.stack([game.flips(point, v).to(q) @ q for point in points]).amax(0)  # (n,)
     shares = torch.stack([game.flips(attack, points).to(p).mean(0) for attack in attacks])  # (J, m)
     return float(2 * chances.mean() - 1), float(2 * (p @ shares).min() - 1)
-
-
-def _ascend(game: CurvedGame, known: Tensor, start: Tensor, margins: Map, mean: Map, search: Search) -> Tensor:
-    """The best of known points (R, *lead, d) and those visited from the best of them and from starts (S, *lead, d).
-
-    Every place of lead is a search of its own; the answer is (*lead, d).
-
-    Args:
-        margins: of points (S, *lead, d), positive where the player wins.
-        mean: of what is won, shaped like the margins, over all dimensions but (S, *lead).
-    """
-    best = _Best(known[0])
-    with torch.no_grad():
-        values = margins(known) / game.scale
-    game.evaluations += values.numel()
-    best.offer(known, values, mean)
-    point = torch.cat([best.point[None], start])
-    for t in range(search.steps + 1):
-        left = 1 - t / max(search.steps, 1)
-        tau = search.tau[1] * (search.tau[0] / search.tau[1]) ** left
-        leaf = point.detach().requires_grad_()
-        with torch.enable_grad():
-            values = margins(leaf) / game.scale
-            soft = mean(torch.sigmoid(values / tau))
-        game.gradients += values.numel()
-        best.offer(point, values.detach(), mean)
-        if t == search.steps:
-            break
-        slope = torch.autograd.grad(soft.sum(), leaf)[0]
-        step = L2.step(slope, game.radius * search.step * (0.1 + 0.9 * left), point, None)
-        point = L2.project(point + step, game.radius)
-    return best.point
-
-
-class _Best:
-    """The best point so far, for each place of lead on its own: it wins most, and among equals most firmly."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.point = like  # (*lead, d)
-        self.won = self.firm = torch.full(like.shape[:-1], -1.0, dtype=like.dtype)
-
-    def offer(self, points: Tensor, values: Tensor, mean: Map) -> None:
-        """Consider points (S, *lead, d) with these margins."""
-        exact, soft = mean((values > 0).to(values)), mean(torch.sigmoid(values / FIRM))
-        for point, won, firm in zip(points, exact, soft, strict=True):
-            better = (won > self.won) | ((won == self.won) & (firm > self.firm))
-            self.point = torch.where(better[..., None], point, self.point)
-            self.won, self.firm = torch.where(better, won, self.won), torch.where(better, firm, self.firm)
-
-
-def _weightiest(weights: Array, count: int) -> list[int]:
-    """Places of the largest weights, the first ones where several tie."""
-    found: list[int] = np.argsort(-weights, kind="stable")[:count].tolist()
-    return found
-
-
-def _random(game: CurvedGame, seed: int, stream: int, shape: tuple[int, ...]) -> Tensor:
-    """Points of the ball, (*shape, d)."""
-    key = rng.seed_tensor([seed])
-    return game.radius * L2.random(key, stream, (*shape, game.inputs.shape[1]), torch.float64)[0]
