@@ -189,7 +189,7 @@ def tournament(
     out: Annotated[Path, typer.Option(help="Results directory.", show_default=False)],
     resume: Resume = False,
     extend: Annotated[
-        bool, typer.Option("--extend", help="Add new strategies to the tournament that the directory holds.")
+        bool, typer.Option("--extend", help="Add new strategies or radii to the tournament that the directory holds.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play; each works with one thread.")] = 1,
     data_root: DataRoot = None,

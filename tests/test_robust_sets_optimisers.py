@@ -14,8 +14,10 @@ from torch import Tensor
 from advgames import rng
 from advgames.errors import SettingError, UnknownNameError
 from advgames.robust_sets import RobustSets, maximise
+from advgames.robust_sets.annealed import annealed_ascent
 from advgames.robust_sets.exact import sweep
 from advgames.robust_sets.halfspaces import Halfspaces
+from advgames.robust_sets.lines import best_on_lines
 from advgames.robust_sets.polytopes import meeting
 from advgames.robust_sets.programme import solve_programme
 from advgames.threat import Norm
@@ -157,6 +159,23 @@ def test_the_sweep_of_the_plane_and_the_programme_agree_on_a_hundred_sets(norm: 
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_the_best_of_some_lines_is_the_best_of_a_fine_grid_on_them(norm: Norm) -> None:
+    problem = Halfspaces.of(random_sets(1, 30, 3, norm, others=2), 1.0, 1.0)
+    point, directions = np.array([0.2, -0.3, 0.1]), np.array([[1.0, 0.5, -0.3], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    grid = (point + np.linspace(-3, 3, 60_001)[:, None, None] * directions[:2]).reshape(-1, 3)
+    inside = np.linalg.norm(grid, np.inf if norm == "linf" else 2, axis=1) <= 1
+    count, there = best_on_lines(problem, point[None], directions)
+    assert count == problem.count(grid[inside]).max() == problem.count(there[None])[0]
+
+
+def test_a_line_that_touches_the_ball_counts_what_holds_in_that_point() -> None:
+    problem = Halfspaces.of(linear_sets([(1, 0, -1), (0, 1, 0.5)]), 0.0, 1.0)
+    count, there = best_on_lines(problem, np.array([[1.0, 0.7]]), np.array([[0.0, 1.0]]))
+    assert count == 2 and np.allclose(there, [1, 0], atol=1e-9)
+    assert best_on_lines(problem, np.array([[1.1, 0.0]]), np.array([[0.0, 1.0]]))[0] == -1
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_a_conflict_is_one_and_a_meeting_point_lies_in_all(norm: Norm) -> None:
     """Of 60 random subfamilies; a few sets are blamed, and enumeration finds no point in all of these."""
     found = {"meet": 0, "conflict": 0}
@@ -205,6 +224,13 @@ def test_no_optimiser_is_worse_than_the_one_before(others: int, norm: Norm) -> N
         gained.append(annealed.phi - paper.phi)
     assert sum(lost) / 4 <= 0.5 / 20  # measured: at most 0.25 sets of 20
     assert sum(gained) / 4 >= 1.5 / 20  # measured: 2 to 3.5 sets of 20
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_annealing_pays_where_there_are_too_many_sets_for_exchanges(norm: Norm) -> None:
+    problem = Halfspaces.of(random_sets(0, 1000, 30, norm), 1.0, 1.0)
+    short, long = (annealed_ascent(problem, np.zeros((1, 30)), steps)[0] for steps in (1, 150))
+    assert long >= short + 4  # measured: 6 (L2) and 9
 
 
 def test_the_paper_s_ascent_stalls_where_no_set_has_a_gradient_and_the_annealed_one_does_not() -> None:

@@ -12,7 +12,7 @@ from advgames.robust_sets.programme import Solved, solve_programme
 
 __all__ = ["solve", "sweep"]
 
-TOGETHER = 1 << 20  # entries of one bundle of lines
+BUNDLE = 64  # lines between two looks at the clock
 
 
 def solve(problem: Halfspaces, point: Array, time_limit: float) -> Solved:
@@ -35,15 +35,14 @@ def sweep(problem: Halfspaces, point: Array, time_limit: float = 60.0) -> Solved
     counts = problem.count(start)
     best, point = int(counts.max()), start[int(counts.argmax())]
     deadline = time.monotonic() + time_limit
-    size = max(1, TOGETHER // problem.heights.size)
     done = 0
     while done < len(lines[0]) and best < len(problem) and time.monotonic() < deadline:
-        here = slice(done, done + size)
+        here = slice(done, done + BUNDLE)
         _, there = best_on_lines(problem, lines[0][here], lines[1][here])
         count = int(problem.count(there[None])[0])
         if count > best:
             best, point = count, there
-        done += size
+        done += BUNDLE
     finished = done >= len(lines[0]) or best == len(problem)
     return Solved(best, point, best if finished else len(problem), 0)
 

@@ -14,6 +14,7 @@ NEAREST = 12  # sets not held that are aimed at in a round
 REACHES = (0.1, 0.5, 2.0)  # how far beyond the point a set is aimed at, in radii, before projection
 WALLS = (1, 2, 4, 8)  # how many of the tightest rows a direction slides along
 RANDOM = 8  # random directions in a round
+TOGETHER = 1 << 20  # rows times lines that are looked at in one piece
 PARALLEL = 1e-12  # sine of the angle below which a row runs along a line
 
 
@@ -32,24 +33,34 @@ def best_on_lines(problem: Halfspaces, points: Array, directions: Array) -> tupl
         points: of the ball, one per line or one for all.  # (q, d) or (1, d)
         directions: those that are zero are skipped.  # (q, d)
 
-    Returns the count, -1 if every direction is zero, and the point (d,).
+    Returns the count, -1 if no line leads through the ball, and the point (d,).
     """
-    points = np.broadcast_to(points, directions.shape)
     best, where = -1, points[0]
-    for point, direction, low, high in zip(points, directions, *_intervals(problem, points, directions), strict=True):
-        if not direction.any():
-            continue
-        start, stop = _chord(problem, point, direction)
-        low, high = np.maximum(low, start), np.minimum(high, stop)
-        held = low <= high
-        starts, stops = np.sort(low[held]), np.sort(high[held])
-        counts = np.arange(1, len(starts) + 1) - np.searchsorted(stops, starts, "left")
-        top = int(counts.argmax()) if len(starts) else 0
-        found = int(counts[top]) if len(starts) else 0
-        if found > best:
-            middle = (starts[top] + stops[np.searchsorted(stops, starts[top], "left")]) / 2 if found else 0.0
-            best, where = found, problem.project((point + middle * direction)[None])[0]
+    size = max(1, TOGETHER // problem.heights.size)
+    for first in range(0, len(directions), size):
+        piece = directions[first : first + size]
+        starts = points if len(points) == 1 else points[first : first + size]
+        for index, (low, high) in enumerate(zip(*_intervals(problem, starts, piece), strict=True)):
+            found, there = _best_on_line(problem, starts[min(index, len(starts) - 1)], piece[index], low, high)
+            if found > best:
+                best, where = found, there
     return best, where
+
+
+def _best_on_line(problem: Halfspaces, point: Array, direction: Array, low: Array, high: Array) -> tuple[int, Array]:
+    """The most of the intervals [low, high], (n,) each, that meet on the line's chord, and the middle of where."""
+    if not direction.any():
+        return -1, point
+    start, stop = _chord(problem, point, direction)
+    low, high = np.maximum(low, start), np.minimum(high, stop)
+    held = low <= high
+    if not held.any():
+        return (0, point) if start <= stop else (-1, point)
+    starts, stops = np.sort(low[held]), np.sort(high[held])
+    counts = np.arange(1, len(starts) + 1) - np.searchsorted(stops, starts, "left")
+    top = int(counts.argmax())
+    middle = (starts[top] + stops[np.searchsorted(stops, starts[top], "left")]) / 2
+    return int(counts[top]), problem.project((point + middle * direction)[None])[0]
 
 
 def _intervals(problem: Halfspaces, points: Array, directions: Array) -> tuple[Array, Array]:
@@ -59,7 +70,7 @@ def _intervals(problem: Halfspaces, points: Array, directions: Array) -> tuple[A
     """
     heights = problem.rows(points) + problem.slop / 2
     n, r, d = problem.units.shape
-    slopes = (directions @ problem.units.reshape(n * r, d).T).reshape(heights.shape)
+    slopes = (directions @ problem.units.reshape(n * r, d).T).reshape(len(directions), n, r)
     scale = np.linalg.norm(directions, axis=1)[:, None, None] * np.linalg.norm(problem.units, axis=2)
     parallel = np.abs(slopes) <= PARALLEL * scale
     with np.errstate(divide="ignore", invalid="ignore"):

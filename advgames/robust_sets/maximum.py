@@ -67,8 +67,9 @@ def maximise(
     - ``"annealed"``: a sigmoid of each set's distance with a falling temperature, several starts (the paper's
       answer among them, so it is never worse), exact steps along lines, then the middle of what was found.
       Scale-free; does not stall. No certificate but the trivial one.
-    - ``"exact"``: a mixed-integer programme with cuts for the ball; proves its answer unless time runs out, and
-      then says how much is left (``gap``).
+    - ``"exact"``: a sweep along every border in one or two dimensions, elsewhere a mixed-integer programme with cuts
+      for the ball; proves its answer unless time runs out, and then says how much is left (``gap``). v lies as deep
+      as it can in the sets that it is in.
 
     Ascents take time linear in n (K-1) d steps; the programme's grows fast with the number of sets that conflict.
 
@@ -78,7 +79,7 @@ def maximise(
         radius: the defender's, likewise; the paper has one epsilon for both.
         method: the optimiser.
         steps: of the ascents, at least 1.
-        seed: of ``"annealed"``'s random starts and directions; the others draw nothing.
+        seed: of the random starts and directions of ``"annealed"``, from which ``"exact"`` starts.
         time_limit: seconds ``"exact"`` may take, about.
 
     Raises SettingError (radii, steps, time_limit), UnknownNameError (method).
