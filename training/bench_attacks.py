@@ -104,7 +104,7 @@ class _PgdL2:
 
 
 class _CarliniWagner:
-    """Adam on the clipped image, the step size falling to a hundredth, c searched from the inputs' own linearisation."""
+    """Adam on the clipped image, its step size falling to a hundredth; c starts from the linearisation at the input."""
 
     def __init__(self, net: nn.Module, size: float, steps: int, search_steps: int) -> None:
         self.net, self.size, self.steps, self.search_steps = net, size, steps, search_steps
@@ -146,33 +146,34 @@ class _CarliniWagner:
 
 
 class _DeepFool:
-    """Newton steps; inputs that have crossed leave the batch."""
+    """Newton steps; inputs that have crossed leave the batch; in the second half only entries that can move count."""
 
     def __init__(self, net: nn.Module, overshoot: float, steps: int) -> None:
         self.net, self.overshoot, self.steps = net, overshoot, steps
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        found = x.clone()
+        found, infinite = x.clone(), torch.tensor(torch.inf)
         with torch.no_grad():
             left = (self.net(x).argmax(1) == y).nonzero().flatten()
-        for _ in range(self.steps):
+        for step in range(self.steps):
             if len(left) == 0:
                 break
             here, label = found[left].requires_grad_(), y[left]
+            low, high = torch.where(here <= 0, 0.0, -infinite), torch.where(here >= 1, 0.0, infinite)
             rows = torch.arange(len(left))
             logits = self.net(here)
-            nearest, step = torch.full((len(left),), torch.inf), torch.zeros_like(here)
+            nearest, direction = torch.full((len(left),), torch.inf), torch.zeros_like(here)
             for offset in range(1, 10):
                 gap = logits[rows, label] - logits[rows, (label + offset) % 10]
                 (w,) = torch.autograd.grad(-gap.sum(), here, retain_graph=True)
                 with torch.no_grad():
-                    slope = w.flatten(1).norm(dim=1).clamp(min=1e-12)
-                    nearer = gap / slope < nearest
-                    nearest = torch.where(nearer, gap / slope, nearest)
-                    unit = w / slope.view(-1, 1, 1, 1)
-                    step = torch.where(nearer.view(-1, 1, 1, 1), unit, step)
+                    w = w.clamp(low, high) if 2 * step >= self.steps else w
+                    length = w.flatten(1).norm(dim=1).clamp(min=1e-12)
+                    nearer = gap / length < nearest
+                    nearest = torch.where(nearer, gap / length, nearest)
+                    direction = torch.where(nearer.view(-1, 1, 1, 1), w / length.view(-1, 1, 1, 1), direction)
             with torch.no_grad():
-                moved = (here + (1 + self.overshoot) * nearest.view(-1, 1, 1, 1) * step).clamp(0, 1)
+                moved = (here + (1 + self.overshoot) * nearest.view(-1, 1, 1, 1) * direction).clamp(0, 1)
                 found[left] = moved
                 left = left[self.net(moved).argmax(1) == label]
         with torch.no_grad():

@@ -95,7 +95,7 @@ def _l2_step(gradient: Tensor, size: Size, point: Tensor, bounds: Bounds) -> Ten
 
 def _linf_step(gradient: Tensor, size: Size, point: Tensor, bounds: Bounds) -> Tensor:
     """Size in every coordinate."""
-    return gradient.sign() * size
+    return gradient.sign().mul_(size)
 
 
 def _l1_project(delta: Tensor, radius: Size) -> Tensor:

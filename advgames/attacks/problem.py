@@ -31,8 +31,8 @@ __all__ = ["ChunkSize", "Problem"]
 #: inputs per call of the model, along the last leading dimension; None: all at once
 ChunkSize = int | Literal["auto"] | None
 
-ENTRIES = 2**17  # of a chunk on a CPU: 167 MNIST images, where convolutions are fastest
-FEWEST, MOST = 32, 4096
+ENTRIES = 2**17  # of a chunk on a CPU: 167 MNIST images, 42 of CIFAR-10; convolutions are fastest there
+FEWEST, MOST = 32, 8192
 
 
 class Problem:
@@ -84,7 +84,8 @@ class Problem:
                 inputs, labels = inputs.clone(), labels.clone()
         self.model, self.labels, self.bounds = model, labels, bounds
         self.input_shape = inputs.shape[labels.ndim :]
-        self.inputs = (inputs if create_graph else inputs.detach()).flatten(labels.ndim)  # (*lead, D)
+        flat = inputs if len(self.input_shape) == 1 else inputs.flatten(labels.ndim)
+        self.inputs = flat if create_graph else flat.detach()  # (*lead, D)
         self.radius: Size = torch.inf if radius is None else check_radius(radius, labels, inputs.dtype)
         self.geometry = geometry_of(norm)
         self.loss = loss_of(loss)
@@ -213,6 +214,8 @@ class Problem:
 
     def shaped(self, points: Tensor) -> Tensor:
         """Flat points in the shape of the inputs."""
+        if len(self.input_shape) == 1:
+            return points
         return points.reshape(*points.shape[:-1], *self.input_shape)
 
     def verdict(self, points: Tensor) -> Tensor:
@@ -224,25 +227,33 @@ class Problem:
 
     def in_chunks(self, work: Callable[..., tuple[Tensor, ...]], *each: Size) -> tuple[Tensor, ...]:
         """The tensors (*lead, ...) that ``work(problem, *each)`` returns, computed chunk by chunk."""
-        with torch.inference_mode(False), torch.enable_grad():
-            dim, size = self.labels.ndim - 1, self._chunk()
-            if self.labels.shape[dim] <= size:
-                return work(self, *each)
-            pieces = (_split(value, size, dim) for value in (self.inputs, self.labels, self.radius, *each))
-            found = [work(self._part(x, y, r), *part) for x, y, r, *part in zip(*pieces)]  # noqa: B905 (floats repeat)
-            return tuple(torch.cat(parts, dim) for parts in zip(*found, strict=True))
+        if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+            with torch.inference_mode(False), torch.enable_grad():
+                return self.in_chunks(work, *each)
+        if self._fits():
+            return work(self, *each)
+        dim, size = self.labels.ndim - 1, self._chunk()
+        pieces = (_split(value, size, dim) for value in (self.inputs, self.labels, self.radius, *each))
+        found = [work(self._part(x, y, r), *part) for x, y, r, *part in zip(*pieces)]  # noqa: B905 (floats repeat)
+        return tuple(torch.cat(parts, dim) for parts in zip(*found, strict=True))
 
     def _part(self, inputs: Tensor, labels: Tensor, radius: Size) -> Problem:
         part = copy.copy(self)
         part.inputs, part.labels, part.radius, part._checked = inputs, labels, radius, False
         return part
 
+    def _fits(self) -> bool:
+        """Whether all inputs make one chunk."""
+        if self.chunk_size is None or (self.chunk_size == "auto" and self.inputs.numel() <= ENTRIES):
+            return True
+        return self.labels.shape[-1] <= self._chunk()
+
     def _chunk(self) -> int:
         """Inputs per chunk, along the last leading dimension."""
-        if self.chunk_size is None or (self.chunk_size == "auto" and self.inputs.device.type != "cpu"):
-            return max(1, self.labels.shape[-1])
-        if self.chunk_size != "auto":
+        if isinstance(self.chunk_size, int):
             return self.chunk_size
+        if self.inputs.device.type != "cpu":
+            return self.labels.shape[-1]
         best = min(max(ENTRIES // self.inputs.shape[-1], FEWEST), MOST)
         return max(1, best // math.prod(self.labels.shape[:-1]))
 
