@@ -173,7 +173,9 @@ class _DeepFool:
                     nearest = torch.where(nearer, gap / length, nearest)
                     direction = torch.where(nearer.view(-1, 1, 1, 1), w / length.view(-1, 1, 1, 1), direction)
             with torch.no_grad():
-                moved = (here + (1 + self.overshoot) * nearest.view(-1, 1, 1, 1) * direction).clamp(0, 1)
+                least = 3.5e-4 * (here - x[left]).flatten(1).norm(dim=1)  # of the way gone: rounding must not stall it
+                size = torch.maximum((1 + self.overshoot) * nearest, least)
+                moved = (here + size.view(-1, 1, 1, 1) * direction).clamp(0, 1)
                 found[left] = moved
                 left = left[self.net(moved).argmax(1) == label]
         with torch.no_grad():

@@ -99,6 +99,8 @@ def check_labels(labels: Tensor, inputs: Tensor) -> None:
     Raises:
         InputError
     """
+    if not (isinstance(labels, Tensor) and isinstance(inputs, Tensor)):
+        raise InputError(f"inputs and labels must be tensors, got {type(inputs).__name__} and {type(labels).__name__}")
     if labels.dtype != torch.int64:
         raise InputError(f"labels must be int64, got {labels.dtype}")
     if not 1 <= labels.ndim < inputs.ndim:

@@ -126,4 +126,5 @@ def _shortest(problem: Problem, points: Tensor) -> Tensor:
     """The least step that rounding does not swallow, (*lead, 1); it grows with the way gone."""
     eps = torch.finfo(points.dtype).eps
     gone = problem.geometry.length(points - problem.inputs.detach())
-    return eps**0.5 * gone + 16 * eps * points.abs().amax(-1, keepdim=True)
+    least: Tensor = eps**0.5 * gone + 16 * eps * points.abs().amax(-1, keepdim=True)
+    return least

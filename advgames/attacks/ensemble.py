@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from advgames.attacks.base import Attacked, Model, Norm
@@ -83,9 +82,10 @@ def every_rival(attack: Attack) -> Attack:
             raise SettingError(
                 f"every_rival sets the loss of an untargeted attack itself, got {' and '.join(sorted(taken))}"
             )
-        with torch.no_grad():
-            classes = model(inputs).shape[-1]
-        members = [functools.partial(attack, loss=rival(offset)) for offset in range(1, classes)]
+        size = settings.get("chunk_size", "auto")
+        judge = Problem(model, inputs, labels, radius=None, norm="l2", bounds=None, chunk_size=size)
+        (logits,) = judge.in_chunks(lambda part: (part.logits(part.inputs).detach(),))
+        members = [functools.partial(attack, loss=rival(offset)) for offset in range(1, logits.shape[-1])]
         return ensemble(*members)(model, inputs, labels, **settings)
 
     return each

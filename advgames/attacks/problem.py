@@ -24,7 +24,7 @@ from advgames.attacks.checks import (
 )
 from advgames.attacks.losses import Loss, LossName, loss_of, slope_of
 from advgames.attacks.norms import Bounds, Geometry, Size, geometry_of
-from advgames.errors import VictimError
+from advgames.errors import InputError, VictimError
 
 __all__ = ["ChunkSize", "Problem"]
 
@@ -44,7 +44,8 @@ class Problem:
         model: logits (*lead, K) of inputs (*lead, *input_shape), each input treated alone.
         inputs: (*lead, *input_shape), float32 or float64.
         labels: classes to leave, or with `targeted` to reach.  # (*lead,) int64
-        radius: of the perturbation, at least 0; a float, or a tensor that broadcasts to labels. None: unlimited.
+        radius: of the perturbation, at least 0; a float, or a tensor that broadcasts to labels. None: unlimited, for
+            attacks that look for a short perturbation.
         norm: in which the radius is measured.
         bounds: valid range of every input entry, or None.
         loss: what rises; a name or a function (see losses.py).
@@ -166,6 +167,9 @@ class Problem:
         The attack gets one chunk at a time, and of each tensor in `each`, (*lead, ...), the same chunk; floats stay.
         """
 
+        if not isinstance(self.radius, Tensor) and self.radius == torch.inf:
+            raise InputError("radius must be given: a finite number, or a tensor of them")
+
         def answer(problem: Problem, *part: Size) -> tuple[Tensor, Tensor]:
             points = attack(problem, *part)
             return points, problem.verdict(points)
@@ -239,7 +243,7 @@ class Problem:
 
     def _part(self, inputs: Tensor, labels: Tensor, radius: Size) -> Problem:
         part = copy.copy(self)
-        part.inputs, part.labels, part.radius, part._checked = inputs, labels, radius, False
+        part.inputs, part.labels, part.radius = inputs, labels, radius
         return part
 
     def _fits(self) -> bool:

@@ -136,9 +136,9 @@ def pal_vidal_pgd(
 
     L2. The result is scaled to the sphere, not only into the ball; the paper knows no bounds (with bounds, every
     iterate is then brought into them). As printed, a_FGM(p) = -eps sgn f(p) grad f(p) / ||grad f(p)|| moves away from
-    the class at p: beyond the boundary it turns back, and about half the inputs that were across end on their own side.
+    the class at p: beyond the boundary it turns back, and many inputs that were across end on their own side; where the
+    model is linear, p' = x at every second step. There, and without a gradient, p is x itself: no direction, no step.
     ``sign="label"`` moves away from the label throughout, the stronger attack.
-    Where p' = x, or there is no gradient at the input, the input is returned.
     Source: additive_nash.txt appendix D.
 
     Arguments and errors: see :class:`~advgames.attacks.problem.Problem`; steps: the paper's 10.
@@ -158,13 +158,17 @@ def pal_vidal_pgd(
         chunk_size=chunk_size,
     )
 
+    least = torch.finfo(inputs.dtype).eps ** 0.5  # below it p' - x is rounding, and its direction noise
+
     def on_the_sphere(p: Problem) -> Tensor:
         points = p.inputs
         for _ in range(steps):
             at = p if sign == "label" else p.relabelled(points)
             moved = at.step(points, p.radius) - p.inputs
-            length = p.geometry.length(moved).clamp(min=torch.finfo(moved.dtype).tiny)
-            points = p.bounded(p.inputs + p.radius * (moved / length))
+            length = p.geometry.length(moved)
+            back = length <= least * p.radius
+            unit = torch.where(back, 0.0, moved / torch.where(back, 1.0, length))
+            points = p.bounded(p.inputs + p.radius * unit)
         return points
 
     return problem.solve(on_the_sphere)
