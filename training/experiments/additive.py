@@ -27,7 +27,12 @@ from advgames.training.play import play
 
 __all__ = ["PAPER", "calibrated_radius", "distances", "pairs_of", "play_pair", "summary"]
 
-ROWS = (("null", "null"), ("fgm", "null"), ("fgm", "smooth"), ("pal-vidal-pgd", "null"), ("pal-vidal-pgd", "smooth"))
+#: PGD as the paper prints it, which turns back beyond the boundary, and the stronger one that does not
+PGD, PGD_AWAY = "pal-vidal-pgd", "pal-vidal-pgd(sign=label)"
+ROWS = (
+    ("null", "null"),
+    *((attacker, defender) for attacker in ("fgm", PGD, PGD_AWAY) for defender in ("null", "smooth")),
+)
 #: the paper's percentages: Table 2's true and approximate ones of 0 against 1, Table 1's mean and variance over pairs
 PAPER: dict[str, dict[str, Sequence[float]]] = {
     "mnist 0v1": {"true": (99.9, 63.0, 95.6, 47.7, 75.1), "approximate": (99.9, 48.3, 94.5, 85.6, 99.1)},
@@ -88,10 +93,10 @@ def play_pair(
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and variance over pairs, in per cent and in per cent^2 / 100 as the paper's variance seems to be printed.
+    """Means and standard deviations over pairs, in per cent.
 
-    The paper's "variance" of 53.3 (10.0) cannot be one of percentages, where pairs differ by tens of points: the
-    standard deviation in points is given beside it.
+    The paper calls the number in parentheses a variance; 10.0 beside a mean of 53.3 is of the size of a standard
+    deviation, pairs differ by tens of points.
     """
     table = []
     for attacker, defender in ROWS:
@@ -166,7 +171,7 @@ def _print(table: Sequence[dict[str, Any]], epsilon: float, pairs: int, paper: d
     for row in table:
         true = f"{row['true']:6.1f} ({row['true_deviation']:.1f})"
         approximate = f"{row['approximate']:6.1f} ({row['approximate_deviation']:.1f})"
-        print(f"{row['attack']:>14} {row['defence']:>7}   true {true:>14}   approximate {approximate:>14}")
+        print(f"{row['attack']:>25} {row['defence']:>7}   true {true:>14}   approximate {approximate:>14}")
 
 
 if __name__ == "__main__":
