@@ -63,7 +63,8 @@ class Access:
         self.shared = shared
         self.opponent_shared = opponent_shared
         self.may_mix = may_mix
-        # Half of a hash: the seeds, and with them the order of the data, cannot be had back from it.
+        # Half of a hash: the seeds, and with them the order of the data, do not follow from it (small seeds can be
+        # tried one by one: this guards against accidents).
         self._noise_keys = rng.bits(seeds, f"player.{player}", 0, ()) & 0xFFFFFFFF
 
     def noise(self, like: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file beside its place, then put it there, durably."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     write(part)
     with part.open("rb") as file:
         os.fsync(file.fileno())

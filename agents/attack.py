@@ -30,6 +30,8 @@ ATTACKS: dict[str, Callable[..., attacks.Attacked]] = {
     "carlini-wagner": attacks.carlini_wagner,
     "ead": attacks.ead,
 }
+#: the norm of those that have only one
+NORM = {"fgsm": "linf", "pal-vidal-pgd": "l2", "carlini-wagner": "l2", "ead": "l2"}
 #: those that look for the smallest perturbation: without a radius they succeed wherever they can
 SHORTEST = ("deepfool", "carlini-wagner", "ead")
 #: arguments that the game decides
@@ -82,11 +84,20 @@ class Attack(Attacker):
             raise UnknownNameError("option", unknown[0], takes, f"attack {name!r}")
         self._takes = known
 
+    def reset(self, access: Access) -> None:
+        """Begin a batch of matches.
+
+        Raises:
+            SettingError: the attack is one of another norm than the game's.
+        """
+        super().reset(access)
+        norm = NORM.get(self.name, access.threat.norm)
+        if norm != access.threat.norm:
+            raise SettingError(f"{self!r} is an attack of norm {norm}, this game's is {access.threat.norm}")
+
     def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
         """Perturbations of norm at most 1, (G, B, *input_shape)."""
         assert isinstance(access, WhiteBoxAccess)
-        if self.name == "fgsm" and access.threat.norm != "linf":
-            raise SettingError(f"fgsm is the L-infinity attack, this game's norm is {access.threat.norm}: use fgm")
         inputs = observation["inputs"]
         decided = {
             "radius": access.radius[:, None],
@@ -106,6 +117,8 @@ class Attack(Attacker):
 
 class Ensemble(Attacker):
     """The worst case over several attackers, per input: the one that leaves its class the smallest margin.
+
+    With white-box access the margin is the one that decides the payoff, f_L's under ``"flip-linear"``.
 
     Args:
         members: agents, or their names with ``|`` between them: ``"fgm|pgd(steps=40)|deepfool"``.
@@ -134,7 +147,11 @@ class Ensemble(Attacker):
         inputs, found, least = observation["inputs"], None, None
         for member in self.members:
             action = member.act(observation, access)
-            left = margin(access.logits(access.threat.perturb(inputs, action, access.radius)), access.labels)
+            moved = access.threat.perturb(inputs, action, access.radius)
+            if isinstance(access, WhiteBoxAccess):
+                left = access.margins(moved)
+            else:
+                left = margin(access.logits(moved), access.labels)
             if found is None or least is None:
                 found, least = action, left
                 continue

@@ -69,16 +69,16 @@ class Smooth(_Defender):
         """Find v for every pair of radii."""
         super().reset(access)
         assert isinstance(access, WhiteBoxAccess)
-        inputs = access.known.inputs[: self.samples]
         if self._solved_for != (access.model, access.threat.norm):  # a new episode of the same game finds the same
             self._solved_for = (access.model, access.threat.norm)
-            self._sets, self.found = RobustSets.from_model(access.model, inputs, norm=access.threat.norm), {}
+            known = access.known(self.samples)
+            self._sets, self.found = RobustSets.from_model(access.model, known, norm=access.threat.norm), {}
         pairs = list(zip(access.opponent_radius.tolist(), access.radius.tolist(), strict=True))
         for pair in dict.fromkeys(pairs):
             if pair not in self.found:
                 self.found[pair] = self._maximum(*pair)
         vectors = [self.found[pair].v / pair[1] if pair[1] > 0 else self.found[pair].v for pair in pairs]
-        self._vectors = torch.stack(vectors).reshape(-1, 1, *access.input_shape).to(inputs)
+        self._vectors = torch.stack(vectors).reshape(-1, 1, *access.input_shape).to(access.radius)
 
     def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
         """v in units of the radius, (G, 1, *input_shape), or for every input where there is one action per input."""
@@ -88,11 +88,11 @@ class Smooth(_Defender):
 
     def memory(self) -> dict[str, Tensor]:
         """The vectors."""
-        return {} if self._vectors is None else {"v": self._vectors}
+        return {} if self._vectors is None else {"v": self._vectors.clone()}
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take the vectors back."""
-        self._vectors = memory["v"]
+        self._vectors = memory.get("v", self._vectors)
 
     def _maximum(self, attack_radius: float, radius: float) -> Maximum:
         assert self._sets is not None

@@ -120,6 +120,26 @@ def test_chunks_of_matches_change_no_answer(
     assert torch.equal(parts.success, whole.success)
 
 
+def test_the_victim_sees_no_more_inputs_at_once_than_a_chunk_holds(stacked: tuple[Stack, Tensor, Tensor]) -> None:
+    victim, inputs, labels = stacked
+    seen: set[int] = set()
+
+    def noting(x: Tensor) -> Tensor:
+        seen.add(x.shape[1])
+        return victim(x)
+
+    for size, expected in ((4, {4, 3}), (1, {1}), ("auto", {11}), (None, {11})):
+        seen.clear()
+        pgd(noting, inputs, labels, radius=0.1, steps=2, chunk_size=size)
+        assert seen == expected
+    many = torch.zeros(10, 10_000, 2)
+    seen.clear()
+    fgm(lambda x: (seen.add(x.shape[1]), x)[1], many, torch.zeros(10, 10_000, dtype=torch.int64), radius=0.1)
+    assert len(seen) > 1 and max(seen) < 10_000
+    with pytest.raises(SettingError, match="chunk_size"):
+        fgm(victim, inputs, labels, radius=0.1, chunk_size=0)
+
+
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 @pytest.mark.parametrize("size", ["auto", 4])
 def test_radii_and_step_sizes_may_differ_by_match_or_input(
@@ -197,6 +217,15 @@ def test_starting_points_may_be_given_or_computed(stacked: tuple[Stack, Tensor, 
         run(start="randm")
     with pytest.raises(SettingError, match="seeds"):
         run(start="random", seed=torch.tensor([1, 2]))
+
+
+def test_a_match_s_seed_is_its_own() -> None:
+    inputs, labels = torch.full((3, 2, 4), 0.5), torch.zeros(3, 2, dtype=torch.int64)
+    starts = pgd(
+        lambda x: 0.0 * x, inputs, labels, radius=0.3, steps=1, start="random", seed=torch.tensor([7, 8, 7])
+    ).perturbed
+    assert torch.equal(starts[0], starts[2]) and not torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0, 0], starts[0, 1])
 
 
 def test_restarts_lose_no_success_and_keep_the_largest_objective(stacked: tuple[Stack, Tensor, Tensor]) -> None:

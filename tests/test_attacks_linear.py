@@ -32,7 +32,7 @@ NORMS: tuple[Norm, ...] = ("l1", "l2", "linf")
 class Linear:
     """Z = x W + b with inputs, their classes, and what an attacker must overcome."""
 
-    def __init__(self, classes: int, dimension: int = 12, count: int = 150, seed: int = 0) -> None:
+    def __init__(self, classes: int, dimension: int = 12, count: int = 100, seed: int = 0) -> None:
         key = rng.seed_tensor([seed])
         draw = functools.partial(rng.normal, key, "linear", dtype=torch.float64)
         self.weight = draw(0, (dimension, classes))[0]
@@ -75,7 +75,7 @@ class Linear:
 def radii(distances: Tensor) -> list[float]:
     """Radii between which different numbers of inputs hold out, none of them at an input's own distance."""
     ordered = distances.sort().values
-    return [float(ordered[i - 1] + ordered[i]) / 2 for i in range(15, len(ordered), 30)]
+    return [float(ordered[i - 1] + ordered[i]) / 2 for i in range(10, len(ordered), 25)]
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -163,8 +163,7 @@ def test_deepfool_overshoots_the_exact_distance_by_two_per_cent(norm: Norm, clas
     assert torch.allclose(victim.length(answer, norm), 1.02 * victim.distances(norm), rtol=1e-9)
 
 
-@pytest.mark.parametrize("classes", [2, 5, 10])
-@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e4])
+@pytest.mark.parametrize(("classes", "scale"), [(2, 1.0), (5, 1.0), (10, 1.0), (5, 1e-4), (5, 1e4)])
 def test_carlini_wagner_is_never_below_the_exact_distance_and_within_five_per_cent_on_average(
     classes: int, scale: float
 ) -> None:

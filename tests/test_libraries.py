@@ -384,11 +384,11 @@ class Oracle:
     """The victim as a hard-label player meets it."""
 
     def __init__(self) -> None:
-        self.net, self.queries = halves(), 0
+        self.net, self.queries = halves(), [0, 0]
 
-    def predict(self, inputs: Tensor) -> Tensor:
-        assert inputs.shape[0] == 2, "queries come for both matches"
-        self.queries += inputs.shape[1]
+    def predict(self, inputs: Tensor, match: int | None = None) -> Tensor:
+        assert match is not None, "every run is one match's"
+        self.queries[match] += len(inputs)
         found: Tensor = self.net(inputs).argmax(-1)
         return found
 
@@ -409,22 +409,22 @@ def test_under_hard_label_access_all_that_is_learned_are_answers_to_counted_quer
     # 0.08 in units of 0.2 and of 0.1
     torch.testing.assert_close(played, torch.tensor([[[0.4, 0.0], [0.4, 0.0]], [[0.8, 0.0], [0.8, 0.0]]]))
     assert asked == [[[1.0, 0.0]] * 5] * 2
-    # per match run: 2 clean, 5, 2 and 2 perturbed inputs, each spread over the two matches: 1 + 3 + 1 + 1
-    assert oracle.queries == 2 * 6
+    # per match: 2 clean, 5, 2 and 2 perturbed inputs
+    assert oracle.queries == [11, 11]
 
 
 def test_soft_labels_come_from_the_logits_oracle() -> None:
     seen = []
 
-    def logits(inputs: Tensor) -> Tensor:
-        seen.append(tuple(inputs.shape))
+    def logits(inputs: Tensor, match: int | None = None) -> Tensor:
+        seen.append((match, *inputs.shape))
         found: Tensor = halves()(inputs)
         return found
 
     access = player(level="soft-label", logits=logits)
     del access.model
     agent(adding(0.05, 0.0), needs="soft-label").act({"inputs": INPUTS}, access)
-    assert seen == [(2, 1, 2)] * 4
+    assert seen == [(0, 2, 2)] * 2 + [(1, 2, 2)] * 2
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,45 @@ def test_queries_are_counted_per_match_and_kept() -> None:
     assert game.measures(state)["queries_attacker"].tolist() == [27.0, 27.0]
 
 
+def test_queries_belong_to_their_match_move_and_branch() -> None:
+    game = plane(access_attacker="hard-label", access_defender="soft-label", order="attacker-first")
+    state = game.reset([0, 1])
+    early = game.access(state, "attacker")
+    assert early.predict(state.inputs[1, :5], match=1).shape == (5,)
+    with pytest.raises(errors.VictimError):
+        early.predict(state.inputs * float("nan"))
+    saved = PerturbationState.from_dict(state.to_dict())
+    assert saved.queries_attacker.tolist() == state.queries_attacker.tolist() == [0, 5]
+    one, _, _ = game.step(state, {"attacker": game.null_action(state, "attacker")})
+    two, _, _ = game.step(state, {"attacker": game.null_action(state, "attacker")})
+    with pytest.raises(errors.PhaseError, match="is over"):
+        early.predict(state.inputs)
+    game.access(one, "defender").logits(one.inputs[:, :4])
+    one, two = round_of(game, one)[0], round_of(game, two)[0]
+    assert one.queries_defender.tolist() == [4, 4] and two.queries_defender.tolist() == [0, 0]
+    assert one.queries_attacker.tolist() == [0, 5]
+
+
+def test_nothing_of_an_access_reaches_back_into_the_game() -> None:
+    game = plane(order="simultaneous", defense="per-input")
+    state, kept = game.reset([0]), game.reset([0])
+    for player in game.players:
+        access = game.access(state, player)
+        access.known(None).zero_()
+        for value in (access.radius, access.opponent_radius, access.labels):
+            value.zero_()
+        for value in game.observe(state, player).values():
+            value.zero_()
+    assert all(torch.equal(v, kept.to_dict()[n]) for n, v in state.to_dict().items() if isinstance(v, Tensor))
+    assert game.task.train.inputs.abs().sum() > 0
+
+
+def test_an_oracle_leads_to_no_weights() -> None:
+    access = plane(access_attacker="hard-label").access(plane().reset([0]), "attacker")
+    for value in vars(access).values():
+        assert not hasattr(value, "__self__") and not isinstance(value, FixedVictim)
+
+
 @pytest.mark.parametrize("agent", ["fgm", "level-1", "pgd"])
 def test_a_match_that_grants_too_little_is_refused_before_it_starts(agent: str) -> None:
     with pytest.raises(errors.AccessError, match="white-box"):
@@ -285,6 +324,37 @@ def test_utility_gradients_are_those_of_central_differences(payoff: str) -> None
     ahead, behind = access.utility(x + step * direction), access.utility(x - step * direction)
     found = (access.utility_gradient(x) * direction).flatten(1).sum(1)
     torch.testing.assert_close(found, (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-8)
+
+
+def test_the_linear_utility_and_its_gradient_agree_away_from_the_inputs_too() -> None:
+    game = digits(payoff="flip-linear", reference="label", epsilon=2.0)
+    state = game.reset([0, 1])
+    access, step = game.access(state, "attacker"), 1e-6
+    assert isinstance(access, WhiteBoxAccess)
+    moved = state.inputs + 2.0 * random_action(game, state, "attacker", 1)
+    direction = random_action(game, state, "attacker")
+    slope = (access.utility(moved + step * direction) - access.utility(moved - step * direction)) / (2 * step)
+    torch.testing.assert_close(
+        (access.utility_gradient(moved) * direction).flatten(1).sum(1), slope, rtol=1e-4, atol=1e-8
+    )
+
+
+def test_an_ensemble_pays_at_least_what_its_members_do_under_either_payoff() -> None:
+    for payoff in ("flip", "flip-linear"):
+        settings = {"payoff": payoff, "rounds": 2, "epsilon": 1.5}
+        paid = [
+            play("perturbation", "digits:3v5", {"attacker": name, "defender": "null"}, 1, settings)[0].payoffs[
+                "attacker"
+            ]
+            for name in ("fgm", "pgd", "ensemble(members=fgm|pgd)")
+        ]
+        assert paid[2] >= max(paid[:2])
+
+
+def test_attacks_of_another_norm_are_refused_before_the_match() -> None:
+    for name, norm in (("fgsm", "l2"), ("pal-vidal-pgd", "linf"), ("carlini-wagner", "linf")):
+        with pytest.raises(errors.SettingError, match="norm"):
+            play("perturbation", "polygon", {"attacker": name, "defender": "null"}, 1, {"norm": norm})
 
 
 def test_a_level_1_attacker_plays_fgm() -> None:
@@ -435,6 +505,9 @@ def test_tasks_and_victims_that_cannot_be_played_are_refused() -> None:
         PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
     with pytest.raises(errors.VictimError, match="logits"):
         PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
+    mixing = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10))
+    with pytest.raises(errors.VictimError, match="BatchNorm1d"):
+        PerturbationGame("digits", victim=mixing)
     broken = nn.Linear(2, 2)
     with torch.no_grad():
         broken.weight.fill_(float("nan"))

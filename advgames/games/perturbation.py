@@ -14,7 +14,7 @@ from advgames import rng
 from advgames.errors import ActionShapeError, SettingError
 from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.batches import PLAYERS_RADII, next_ids, radii
-from advgames.games.perturbation_access import HardLabelAccess, SoftLabelAccess, WhiteBoxAccess
+from advgames.games.perturbation_access import HardLabelAccess, Meter, SoftLabelAccess, WhiteBoxAccess
 from advgames.games.perturbation_outcome import Outcome, outcome
 from advgames.games.perturbation_settings import PerturbationSettings, complete_perturbation, recipe_of
 from advgames.games.perturbation_state import PerturbationState
@@ -154,35 +154,46 @@ class PerturbationGame(Game[PerturbationState]):
         level = getattr(self.settings, f"access_{player}")
         own, other = state.epsilon_attacker, state.epsilon_defender
         vector = self.settings.defense == "vector"
+        counts = state.queries_attacker if attacks else state.queries_defender
+        meter = Meter(None if level == "white-box" else counts)
+        state.meters.append(meter)
+        victim, train = self.victim, self.task.train
 
-        def count(queries: int) -> None:
-            if level != "white-box":
-                state.asked[player] = state.asked.get(player, 0) + queries
+        def hard(inputs: Tensor) -> Tensor:
+            return victim.logits(inputs).argmax(-1)
+
+        def soft(inputs: Tensor) -> Tensor:
+            return victim.logits(inputs)
+
+        def known(count: int | None) -> Tensor:
+            return train.inputs[:count].clone()
 
         common: dict[str, Any] = {
             "player": player,
             "sign": 1.0 if attacks else -1.0,
             "threat": self.threat,
             "input_shape": self.task.input_shape,
-            "radius": own if attacks else other,
-            "opponent_radius": other if attacks else own,
+            "radius": (own if attacks else other).clone(),
+            "opponent_radius": (other if attacks else own).clone(),
             "round": state.round,
             "horizon": self.horizon,
             "seeds": state.seeds,
             "shared": vector and not attacks,
             "opponent_shared": vector and attacks,
             "may_mix": player in self.phases[-1],
-            "oracle": self.victim.logits,
-            "count": count,
-            "seen": self._seen(state, player),
+            "oracle": hard,
+            "meter": meter,
+            "seen": self._seen(state, player).clone(),
             "classes": state.classes if attacks else None,
             "num_classes": self.victim.num_classes,
             "payoff": self.settings.payoff,
-            "known": self.task.train,
+            "known": known,
         }
-        if level == "white-box":
-            return WhiteBoxAccess(victim=self.victim, **common)
-        return (SoftLabelAccess if level == "soft-label" else HardLabelAccess)(**common)
+        if level == "hard-label":
+            return HardLabelAccess(**common)
+        if level == "soft-label":
+            return SoftLabelAccess(soft_oracle=soft, **common)
+        return WhiteBoxAccess(victim=self.victim, soft_oracle=soft, **common)
 
     def action_space(self, player: str) -> Space:
         """Perturbations of norm at most 1: of each input, or one for all."""
@@ -241,7 +252,7 @@ class PerturbationGame(Game[PerturbationState]):
             moved = self.threat.perturb(state.inputs, first, self._radius(state, player))
             zero = torch.zeros(matches, dtype=self.dtype, device=self.device)
             done = torch.zeros(matches, dtype=torch.bool, device=self.device)
-            following = self._next_phase(state, first=first, moved=moved)
+            following = self._next_phase(state, first=first, moved=moved, **_fresh_counts(state))
             return following, {"attacker": zero, "defender": zero.clone()}, done
         return self._end_round(state, draws)
 
@@ -261,9 +272,7 @@ class PerturbationGame(Game[PerturbationState]):
             tallies=tallies,
             first=None,
             moved=None,
-            asked={},
-            queries_attacker=state.queries_attacker + state.asked.get("attacker", 0),
-            queries_defender=state.queries_defender + state.asked.get("defender", 0),
+            **_fresh_counts(state),
             last=self._transition(state, attack[:, 0], defense[:, 0]),
             **self._minibatch(state.seeds, state.round + 1, state),
         )
@@ -342,3 +351,11 @@ class PerturbationGame(Game[PerturbationState]):
 
     def _radius(self, state: PerturbationState, player: str) -> Tensor:
         return state.epsilon_attacker if player == "attacker" else state.epsilon_defender
+
+
+def _fresh_counts(state: PerturbationState) -> dict[str, Any]:
+    """Closes the accesses of a phase that is over; the next phase counts on in tensors of its own."""
+    for meter in state.meters:
+        meter.closed = True
+    counts = {"queries_attacker": state.queries_attacker.clone(), "queries_defender": state.queries_defender.clone()}
+    return {"meters": [], **counts}

@@ -10,21 +10,45 @@ import torch
 from torch import Tensor
 
 from advgames.access import Access, Order, WhiteBox
-from advgames.errors import SettingError
+from advgames.errors import PhaseError, SettingError
 from advgames.games.perturbation_settings import Payoff
-from advgames.tasks import Split
 from advgames.victims import FixedVictim, cross_entropy, margin
 
-__all__ = ["HardLabelAccess", "SoftLabelAccess", "WhiteBoxAccess"]
+__all__ = ["HardLabelAccess", "Meter", "SoftLabelAccess", "WhiteBoxAccess"]
+
+
+class Meter:
+    """Counts the queries of one player in one phase, per match; closed once the player has moved.
+
+    Args:
+        counts: where they are counted, (G,) int64; None: nowhere.
+    """
+
+    def __init__(self, counts: Tensor | None) -> None:
+        self._counts = counts
+        self.closed = False
+
+    def ask(self, oracle: Callable[[Tensor], Tensor], inputs: Tensor, match: int | None) -> Tensor:
+        """The oracle's answer to (G, Q, *input_shape), or with a match to (Q, *input_shape). Failures do not count."""
+        if self.closed:
+            raise PhaseError("the move that this access was granted for is over: ask the game for access again")
+        answer = oracle(inputs)
+        if self._counts is not None and match is None:
+            self._counts += inputs.shape[1]
+        elif self._counts is not None:
+            self._counts[match] += len(inputs)
+        return answer
 
 
 class HardLabelAccess(Access):
     """The victim as an oracle of classes, every query counted.
 
+    ``known(n)`` are inputs from the same source as the game's, which every player has: the first n training inputs, or
+    all with None; a copy.
+
     Attributes:
         num_classes: K.
         payoff: which payoff the game pays.
-        known: inputs and labels from the same source as the game's, which every player has (the training set).
     """
 
     level = "hard-label"
@@ -33,12 +57,12 @@ class HardLabelAccess(Access):
         self,
         *,
         oracle: Callable[[Tensor], Tensor],
-        count: Callable[[int], None],
+        meter: Meter,
         seen: Tensor,
         classes: Tensor | None,
         num_classes: int,
         payoff: Payoff,
-        known: Split,
+        known: Callable[[int | None], Tensor],
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -46,14 +70,17 @@ class HardLabelAccess(Access):
         self.payoff = payoff
         self.known = known
         self._oracle = oracle
-        self._count = count
+        self._meter = meter
         self._seen = seen
         self._classes = classes
 
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Classes (G, Q) of inputs (G, Q, *input_shape): Q queries per match."""
-        self._count(inputs.shape[1])
-        return self._oracle(inputs).argmax(-1)
+    def predict(self, inputs: Tensor, match: int | None = None) -> Tensor:
+        """Classes (G, Q) of inputs (G, Q, *input_shape), Q queries per match; or of one match's, (Q,).
+
+        Raises:
+            PhaseError: the move that this access was granted for is over.
+        """
+        return self._meter.ask(self._oracle, inputs, match)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -67,10 +94,17 @@ class SoftLabelAccess(HardLabelAccess):
 
     level = "soft-label"
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (G, Q, K) of inputs (G, Q, *input_shape): Q queries per match."""
-        self._count(inputs.shape[1])
-        return self._oracle(inputs)
+    def __init__(self, *, soft_oracle: Callable[[Tensor], Tensor], **common: Any) -> None:
+        super().__init__(**common)
+        self._soft_oracle = soft_oracle
+
+    def logits(self, inputs: Tensor, match: int | None = None) -> Tensor:
+        """Logits (G, Q, K) of inputs (G, Q, *input_shape), Q queries per match; or of one match's, (Q, K).
+
+        Raises:
+            PhaseError: the move that this access was granted for is over.
+        """
+        return self._meter.ask(self._soft_oracle, inputs, match)
 
 
 class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
@@ -95,7 +129,7 @@ class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
     def utility(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """U at `inputs` (G, B, *input_shape), (G,): minus the mean margin, or the mean loss."""
         classes = self.labels if labels is None else labels
-        logits = self._victim.logits(inputs)
+        logits = self._logits_of_payoff(inputs)
         if self.payoff == "loss":
             return cross_entropy(logits, classes).mean(1)
         return -margin(logits, classes).mean(1)
@@ -108,15 +142,25 @@ class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
         """
         if order not in ("first", "second", "exact"):
             raise SettingError(f"order must be 'first', 'second' or 'exact', got {order!r}")
-        linear = self.payoff == "flip-linear" and inputs.shape == self._seen.shape
-        at = self._seen if linear else inputs
-        logits = self._victim.linear_logits(at, inputs) if linear else self._victim.logits(inputs)
+        at = self._seen if self._linear(inputs) else inputs
+        logits = self._logits_of_payoff(inputs)
         if self.payoff == "loss":
             weights = torch.softmax(logits, -1) - _one_hot(self.labels, logits)
         else:
             others = logits.scatter(-1, self.labels.unsqueeze(-1), -torch.inf)
             weights = _one_hot(others.argmax(-1), logits) - _one_hot(self.labels, logits)
         return self._victim.pulled(at, weights) / inputs.shape[1]
+
+    def margins(self, inputs: Tensor) -> Tensor:
+        """What is left of the classes' margins at `inputs`, as the payoff judges it, (G, B)."""
+        return margin(self._logits_of_payoff(inputs), self.labels)
+
+    def _logits_of_payoff(self, inputs: Tensor) -> Tensor:
+        """Logits under f, or under f_L around the inputs the player sees where that decides the payoff."""
+        return self._victim.linear_logits(self._seen, inputs) if self._linear(inputs) else self._victim.logits(inputs)
+
+    def _linear(self, inputs: Tensor) -> bool:
+        return self.payoff == "flip-linear" and inputs.shape == self._seen.shape
 
 
 def _one_hot(classes: Tensor, like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from advgames.games.base import State
+from advgames.games.perturbation_access import Meter
 from advgames.games.transition import Transition
 
 __all__ = ["PerturbationState"]
@@ -27,7 +28,9 @@ class PerturbationState(State):
         first: the perturbation of who has moved already, (G, 1 or B, *input_shape).
         moved: the inputs after that move, (G, B, *input_shape).
         tallies: sums over the rounds played, by measure, (G,) float64 each.
-        queries_attacker, queries_defender: queries answered by the victim's oracles, (G,).
+        queries_attacker, queries_defender: queries answered by the victim's oracles, (G,): the one thing that grows
+            while a player thinks, before it moves.
+        meters: of the accesses that were granted in this phase.
         last: what happened to the last minibatch.
     """
 
@@ -46,5 +49,5 @@ class PerturbationState(State):
     queries_defender: Tensor
     first: Tensor | None = None
     moved: Tensor | None = None
-    asked: dict[str, int] = field(default_factory=dict, metadata={"derived": True}, compare=False)
+    meters: list[Meter] = field(default_factory=list, metadata={"derived": True}, compare=False)
     last: Transition | None = field(default=None, metadata={"derived": True}, compare=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from advgames import rng
 from advgames.errors import DataFileError, SettingError
@@ -22,8 +22,8 @@ from advgames.victims import Victim
 
 __all__ = ["cache_folder", "frozen", "load_weights", "trained_module"]
 
-_FORM = 1  # of the training below: another number, and kept victims are trained anew
-_kept: OrderedDict[str, nn.Module] = OrderedDict()
+_FORM = 2  # of the training below: another number, and kept victims are trained anew
+_kept: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
 _KEEP = 64
 
 
@@ -33,23 +33,28 @@ def trained_module(task: Task, recipe: Recipe) -> nn.Module:
     The same task, recipe and torch give the same weights. They are kept in the process and, where that folder can be
     written, in :func:`cache_folder`, so that every process of a tournament trains a victim once at most.
     """
-    key = _key(task, recipe)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
+    task = task.to("cpu", torch.float32)
     with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
         victim = task.make_victim()
     module = victim.module
     start = victim.init(rng.seed_tensor([recipe.seed]))
     module.load_state_dict({name: p[0] for name, p in start.items()}, strict=False)
-    file = cache_folder() / f"{key}.safetensors"
-    if recipe.epochs > 0 and not _restored(module, file):
-        _train(task, victim, recipe)
-        _keep_on_disk(module, file)
-    _kept[key] = frozen(module)
+    if recipe.epochs == 0:
+        return frozen(module)
+    key = _key(task, recipe, module)
+    if key not in _kept:
+        file = cache_folder() / f"{key}.safetensors"
+        weights = _on_disk(module, file)
+        if weights is None:
+            _train(task, victim, recipe)
+            weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            _keep_on_disk(weights, file)
+        _kept[key] = weights
+    _kept.move_to_end(key)
     while len(_kept) > _KEEP:
         _kept.popitem(last=False)
-    return _kept[key]
+    module.load_state_dict(_kept[key])
+    return frozen(module)
 
 
 def cache_folder() -> Path:
@@ -92,7 +97,7 @@ def _train(task: Task, victim: Victim, recipe: Recipe) -> None:
     key, train = rng.seed_tensor([recipe.seed]), task.train
     module.train()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(recipe.seed)  # dropout, should the victim have any
+        torch.default_generator.manual_seed(recipe.seed)  # dropout, should the victim have any
         for epoch in range(recipe.epochs):
             order = rng.permutation(key, "victim.epoch", epoch, len(train))[0]
             for ids in torch.split(order, recipe.batch_size):
@@ -101,31 +106,36 @@ def _train(task: Task, victim: Victim, recipe: Recipe) -> None:
                 optimizer.step()
 
 
-def _restored(module: nn.Module, file: Path) -> bool:
-    """Whether the weights were had from the file; a damaged one is trained anew."""
+def _on_disk(module: nn.Module, file: Path) -> dict[str, Tensor] | None:
+    """The weights in the file, if it is whole and they are this module's; else they are trained anew."""
     try:
-        module.load_state_dict(load_file(file))
-    except (OSError, SafetensorError, RuntimeError):
-        return False
-    return True
+        found = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    own = module.state_dict()
+    same = found.keys() == own.keys() and all(found[name].shape == value.shape for name, value in own.items())
+    return found if same else None
 
 
-def _keep_on_disk(module: nn.Module, file: Path) -> None:
+def _keep_on_disk(weights: dict[str, Tensor], file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_whole(file, lambda part: save_file(module.state_dict(), part))
+        replace_whole(file, lambda part: save_file(weights, part))
     except OSError:
         pass  # a cache that cannot be written is no reason to stop
 
 
-def _key(task: Task, recipe: Recipe) -> str:
-    """A name for what decides the weights: recipe, data, architecture, torch."""
-    with torch.random.fork_rng(devices=[]):
-        module = task.make_victim().module
+def _key(task: Task, recipe: Recipe, module: nn.Module) -> str:
+    """A name for what decides the weights: recipe, data, architecture, initial weights and outputs, torch.
+
+    The outputs on a few inputs tell apart what neither names nor weights show, such as another activation.
+    """
     told = hashlib.sha256(f"{_FORM} {asdict(recipe)} {module} {torch.__version__}".encode())
-    if recipe.epochs > 0:
-        told.update(task.train.inputs.contiguous().numpy().data)
-        told.update(task.train.labels.contiguous().numpy().data)
-    else:
-        told.update(task.name.encode())
+    with torch.no_grad():
+        outputs = copy.deepcopy(module).eval()(task.train.inputs[:4])
+    for name, value in [*module.state_dict().items(), ("outputs", outputs)]:
+        told.update(name.encode())
+        told.update(value.contiguous().numpy().tobytes())
+    told.update(task.train.inputs.contiguous().numpy().data)
+    told.update(task.train.labels.contiguous().numpy().data)
     return told.hexdigest()[:24]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advgames.attacks.checks import check_model
 from advgames.errors import VictimError
 
 __all__ = ["FixedVictim", "margin"]
@@ -38,14 +39,16 @@ class FixedVictim:
         chunk_size: inputs per call of the module in the methods.
 
     Raises:
-        VictimError: the module's answer to an input is no row of at least two logits.
+        VictimError: the module's answer to an input is no row of at least two logits, or one of its layers draws
+            numbers, mixes inputs or changes itself.
     """
 
     def __init__(self, module: nn.Module, input_shape: tuple[int, ...], chunk_size: int = 256) -> None:
         self._module = module
         self.input_shape = input_shape
         self.chunk_size = chunk_size
-        like = next(module.parameters())
+        check_model(module)
+        like = next(module.parameters(), torch.zeros(0))
         with torch.no_grad():
             example = module(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
         if example.ndim != 2 or example.shape[0] != 1 or example.shape[1] < 2:

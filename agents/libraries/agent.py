@@ -27,8 +27,8 @@ class _Victim(Protocol):
     num_classes: int
     model: Model
 
-    def logits(self, inputs: Tensor) -> Tensor: ...
-    def predict(self, inputs: Tensor) -> Tensor: ...
+    def logits(self, inputs: Tensor, match: int | None = None) -> Tensor: ...
+    def predict(self, inputs: Tensor, match: int | None = None) -> Tensor: ...
 
 
 class LibraryAgent(Agent):
@@ -70,7 +70,7 @@ class LibraryAgent(Agent):
         victim: Any = access
         perturbed = [
             self.attack(
-                _model(victim, len(inputs)),
+                _model(victim, match),
                 inputs[match],
                 victim.labels[match],
                 radius=float(access.radius[match]),
@@ -85,27 +85,16 @@ class LibraryAgent(Agent):
         return access.threat.project(delta)
 
 
-def _model(access: Any, matches: int) -> Model:
-    """The victim as far as it is granted: itself, its logits, or one-hot logits of its classes."""
+def _model(access: Any, match: int) -> Model:
+    """The victim as far as it is granted: itself, its logits, or one-hot logits of its classes; counted for a match."""
     victim: _Victim = access
     if access.level == "white-box":
         return victim.model
     if access.level == "soft-label":
-        return lambda inputs: _spread(victim.logits, inputs, matches)
+        return lambda inputs: victim.logits(inputs, match)
 
     def one_hot(inputs: Tensor) -> Tensor:
-        classes = _spread(victim.predict, inputs, matches)
+        classes = victim.predict(inputs, match)
         return torch.nn.functional.one_hot(classes, victim.num_classes).to(inputs.dtype)
 
     return one_hot
-
-
-def _spread(oracle: Model, inputs: Tensor, matches: int) -> Tensor:
-    """An oracle's answers to inputs (N, *input_shape), the queries spread evenly over the matches it counts them for.
-
-    The last input is asked again where N is no multiple of the matches: a match is never charged too little.
-    """
-    missing = -len(inputs) % matches
-    asked = torch.cat([inputs, inputs[-1:].expand(missing, *inputs.shape[1:])]) if missing else inputs
-    answers = oracle(asked.reshape(matches, -1, *inputs.shape[1:]))
-    return answers.flatten(0, 1)[: len(inputs)]

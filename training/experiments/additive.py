@@ -60,7 +60,7 @@ def calibrated_radius(found: Iterable[NDArray[np.float64]], accuracy: float) -> 
     The paper does not give its radius; this is the one at which the undefended drop equals the paper's.
     """
     pairs = list(found)
-    low, high = 0.0, max(float(pair.max()) for pair in pairs)
+    low, high = 0.0, max(float(pair[np.isfinite(pair)].max(initial=0.0)) for pair in pairs)
     for _ in range(60):
         middle = (low + high) / 2
         left = np.mean([(pair >= middle).mean() for pair in pairs])
@@ -132,7 +132,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     paper = PAPER.get(f"{given.data} {given.pairs}") or PAPER.get(given.data) or PAPER["mnist"]
     goal = (given.drop_to if given.drop_to is not None else (paper.get("approximate") or paper["mean"])[1]) / 100
-    epsilon = given.epsilon or _radius(tasks, goal, given.out, given.data_root)
+    epsilon = _radius(tasks, goal, given.data_root) if given.epsilon is None else given.epsilon
     print(f"radius {epsilon:.4f}", file=sys.stderr)
     rows = _rows(tasks, epsilon, given)
     table = summary(rows)
@@ -140,7 +140,7 @@ def main() -> None:
     _print(table, epsilon, len(rows), paper)
 
 
-def _radius(tasks: Sequence[str], goal: float, out: Path, data_root: str | None) -> float:
+def _radius(tasks: Sequence[str], goal: float, data_root: str | None) -> float:
     found = []
     for task in tasks:
         found.append(distances(task, data_root))
