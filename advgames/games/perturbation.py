@@ -273,7 +273,7 @@ class PerturbationGame(Game[PerturbationState]):
             first=None,
             moved=None,
             **_fresh_counts(state),
-            last=self._transition(state, attack[:, 0], defense[:, 0]),
+            last=self._transition(state, attack, defense),
             **self._minibatch(state.seeds, state.round + 1, state),
         )
         payoff = found.payoff / self.horizon
@@ -300,10 +300,12 @@ class PerturbationGame(Game[PerturbationState]):
     def _outcome(self, state: PerturbationState, points: Tensor) -> Outcome:
         return outcome(self.victim, self.settings.payoff, self.threat, state, points)
 
-    def _transition(self, state: PerturbationState, attack: Tensor, defense: Tensor) -> Transition:
+    def _transition(self, state: PerturbationState, attacks: Tensor, defenses: Tensor) -> Transition:
+        attack, defense = attacks[:, 0], defenses[:, 0]
+        draws = torch.full_like(state.seeds, attacks.shape[1] * defenses.shape[1])
         attacked = self.threat.perturb(state.inputs, attack, state.epsilon_attacker)
         final = self._final(state, attack, defense)
-        return Transition(state.labels, state.inputs, attack, attacked, defense.expand_as(attack), final)
+        return Transition(state.labels, state.inputs, attack, attacked, defense.expand_as(attack), final, draws)
 
     def _legal(self, action: object, state: PerturbationState, player: str) -> Tensor:
         """The draws of an action, (G, D, B or 1, *input_shape); a pure one has D = 1."""

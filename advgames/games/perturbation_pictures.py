@@ -50,7 +50,7 @@ def pictures(game: PerturbationGame, state: PerturbationState, match: int = 0) -
     - phi_sets (3,): how many inputs, and how many of them keep their class everywhere in the picture, and nowhere.
     - phi_rows (k, K-1, 3): (a, b, c) of the borders a s + b t + c = 0 of sets that end within the picture, the first.
     - phi_played (2,): the defence played, as (s, t), and phi_at (2,): phi at no defence, and there; NaN where every
-      input has a defence of its own. phi_outline (A,): as above.
+      input has a defence of its own. phi_outline (A,): as above. phi_draws: of how many pairs of draws that is one.
     - radii (2,): of attacker and defender.
     """
     last = state.last
@@ -128,6 +128,7 @@ def _slice(game: PerturbationGame, last: Transition, attacker: float, defender: 
         "phi_rows": torch.cat([slopes, heights[..., None]], -1).cpu().numpy().astype(np.float32),
         "phi_played": _coordinates(plane[None], played[None])[0].cpu().numpy() if shared else np.full(2, np.nan),
         "phi_at": at.cpu().numpy(),
+        "phi_draws": last.draws.cpu().numpy(),
         "phi_outline": _outline(game, plane),
         "phi_sets": np.array([count, int(always.sum()), count - int(ever.sum())]),
     }

@@ -252,7 +252,15 @@ class PoisoningGame(Game[PoisoningState]):
             validation_loss=validation.loss,
             validation=validation,
             subsample=None,
-            last=Transition(state.labels, state.inputs, state.attack, state.attacked, defense, repaired),
+            last=Transition(
+                state.labels,
+                state.inputs,
+                state.attack,
+                state.attacked,
+                defense,
+                repaired,
+                torch.ones_like(state.seeds),
+            ),
         )
         gain = validation.loss - state.validation_loss
         done = torch.full((matches,), following.round >= self.horizon, device=self.device)

@@ -11,7 +11,10 @@ __all__ = ["Transition"]
 
 @dataclass(frozen=True)
 class Transition:
-    """Labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each; perturbations in radii."""
+    """Labels (G, B, ...), clean x, delta, x', sigma, x'', (G, B, *input_shape) each; perturbations in radii.
+
+    Of a randomised move the first draw is shown; draws says of how many pairs of moves that is, (G,).
+    """
 
     labels: Tensor
     clean: Tensor
@@ -19,3 +22,4 @@ class Transition:
     attacked: Tensor
     defense: Tensor
     repaired: Tensor
+    draws: Tensor

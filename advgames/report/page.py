@@ -119,7 +119,7 @@ def _slices(view: View, left: list[Panel]) -> list[Slice]:
     from advgames.report.slices import slices
 
     given = view.spec.settings
-    pays = given.get("payoff") == "flip-linear" and given.get("reference") != "label"
+    pays = given.get("payoff") == "flip-linear" and given.get("reference") != "label" and not given.get("clip")
     return slices(left, view.players.index("defender"), pays) if "defender" in view.players else []
 
 

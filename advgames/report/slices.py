@@ -138,7 +138,8 @@ def _sentences(arrays: dict[str, NDArray[Any]], marked: Sequence[tuple[str, Pane
         f"Without a defence φ is {percent(float(arrays['phi_at'][0]))}.",
     ]
     for name, panel in marked:
-        there = float(panel.arrays["phi_at"][1])
+        there, pure = float(panel.arrays["phi_at"][1]), int(panel.arrays.get("phi_draws", 1)) == 1
         paid = f"; FGM is paid {NBSP.join(('1', '−', '2φ', '=', number(1 - 2 * there, 2)))} against it"
-        found.append(f"At the v of {name} it is {percent(there)}{paid if pays else ''}.")
+        what = f"the v of {name}" if pure else f"the first draw of {name}"
+        found.append(f"At {what} it is {percent(there)}{paid if pays and pure else ''}.")
     return found
