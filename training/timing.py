@@ -43,19 +43,21 @@ def medians(
     device: torch.device,
     *works: Callable[[], object],
     repetitions: int = 15,
+    warm_up: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Median seconds of each work; the works take turns, so that a busy machine disturbs all alike.
 
     Args:
+        warm_up: rounds before those that count.
         clock: ``time.process_time`` counts this process's own work, which on a CPU is what a ratio should compare.
     """
     times: list[list[float]] = [[] for _ in works]
-    for repetition in range(repetitions + 2):
+    for repetition in range(warm_up + repetitions):
         for work, found in zip(works, times, strict=True):
             start = _now(device, clock)
             work()
-            if repetition >= 2:  # the first two warm up
+            if repetition >= warm_up:
                 found.append(_now(device, clock) - start)
     return [sorted(found)[len(found) // 2] for found in times]
 
