@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 .PHONY: help install demo test lint format type docs bench wheel clean distclean
 
 help:
-	@echo "make demo    install, play the level x level tournament on digits, solve it, write its report"
+	@echo "make demo    install, play a tournament of each game, solve it, write its report"
 	@echo "make test    install, run the whole test suite          (ARGS='-k levels' goes to pytest)"
 	@echo "make lint    ruff check and format check                (make format mends what it can)"
 	@echo "make type    mypy --strict on the built wheel, from outside the repository"
@@ -38,7 +38,10 @@ demo: $(VENV)/.installed
 	$(BIN)/advgames tournament training/configs/digits-levels.yaml --out $(DEMO) --workers 2 --resume
 	$(BIN)/advgames solve $(DEMO)
 	$(BIN)/advgames report $(DEMO)
-	@echo "The report lies at $(abspath $(DEMO))/report.html"
+	$(BIN)/advgames tournament training/configs/perturbation-polygon.yaml --out $(DEMO)-test-time --workers 2 --resume
+	$(BIN)/advgames solve $(DEMO)-test-time
+	$(BIN)/advgames report $(DEMO)-test-time
+	@echo "The reports lie at $(abspath $(DEMO))/report.html and $(abspath $(DEMO))-test-time/report.html"
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)

@@ -123,9 +123,11 @@ def test_fgm_against_a_vector_is_worth_one_minus_two_phi() -> None:
         torch.testing.assert_close(payoffs["attacker"][0], 1 - 2 * sets.phi(d.reshape(-1), 1.0))
 
 
-def test_fgm_and_smooth_are_mutual_best_responses_in_the_game() -> None:
+@pytest.mark.parametrize(("attacker", "defender"), [(1.0, 1.0), (0.8, 0.4), (0.6, 1.5)])
+def test_fgm_and_smooth_are_mutual_best_responses_in_the_game(attacker: float, defender: float) -> None:
     """Theorem 1 through the game itself: no deviation of 200 pays either player, and the value is 1 - 2 phi(v*)."""
-    game = plane(payoff="flip-linear", batch_size=200, rounds=1)
+    radii = {"epsilon_attacker": attacker, "epsilon_defender": defender}
+    game = plane(payoff="flip-linear", batch_size=200, rounds=1, **radii)
     state = game.reset([0])
     fgm, smooth = make_agent("fgm"), Smooth("exact", samples=None)
     smooth.reset(game.access(state, "defender"))
@@ -135,12 +137,34 @@ def test_fgm_and_smooth_are_mutual_best_responses_in_the_game() -> None:
     _, payoffs = round_of(game, state, attacker=a, defender=d)
     value = float(payoffs["attacker"][0])
     assert found.gap <= 1e-9 and value == pytest.approx(1 - 2 * found.phi, abs=1e-9)
-    assert value < 0  # undefended it is 0
+    undefended = float(round_of(game, state, attacker=a)[1]["attacker"][0])
+    assert value < undefended - 0.1
     for seed in range(200):
         _, against_smooth = round_of(game, state, attacker=random_action(game, state, "attacker", seed), defender=d)
         _, against_fgm = round_of(game, state, attacker=a, defender=random_action(game, state, "defender", seed))
         assert float(against_smooth["attacker"][0]) <= value + 1e-9
         assert float(against_fgm["attacker"][0]) >= value - 1e-9
+
+
+@pytest.mark.parametrize("payoff", ["flip", "flip-linear"])
+def test_an_input_on_the_boundary_keeps_its_class(payoff: str) -> None:
+    """Robust sets are closed: a margin of exactly 0 is no flip (additive_nash.txt Lemma 1)."""
+
+    class FirstEntry(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            x = inputs.flatten(1)[:, :1]
+            return torch.cat([0 * x, x], 1)
+
+    task = load_task("polygon")
+    game = PerturbationGame(task, victim=FirstEntry(), payoff=payoff, batch_size=20, rounds=1, epsilon=64.0, **DOUBLE)
+    state = game.reset([0])
+    first = -state.inputs[..., 0] / 64.0  # to the boundary exactly: the scale is a power of two
+    a = torch.stack([first, torch.zeros_like(first)], -1)
+    beyond = a.clone()
+    beyond[..., 0] *= 1 + 1e-6
+    for move, expected in ((a, -1.0), (beyond, 1.0)):
+        _, payoffs = round_of(game, state, attacker=move)
+        assert float(payoffs["attacker"][0]) == expected
 
 
 def test_a_match_pays_the_mean_over_its_rounds() -> None:
@@ -349,6 +373,18 @@ def test_an_ensemble_pays_at_least_what_its_members_do_under_either_payoff() -> 
             for name in ("fgm", "pgd", "ensemble(members=fgm|pgd)")
         ]
         assert paid[2] >= max(paid[:2])
+
+
+@pytest.mark.parametrize("name", ["deepfool", "carlini-wagner"])
+def test_shortest_attacks_use_the_whole_radius_where_it_does_not_reach(name: str) -> None:
+    game = digits(epsilon=0.05, clip=False)
+    state = game.reset([0])
+    agent = make_agent(name)
+    action = agent.act(game.observe(state, "attacker"), game.access(state, "attacker"))
+    left = game.access(state, "attacker").margins(game.threat.perturb(state.inputs, action, state.epsilon_attacker))
+    lengths = game.threat.norms(action)
+    assert (left > 0).any()
+    torch.testing.assert_close(lengths[left > 0], torch.ones_like(lengths[left > 0]))
 
 
 def test_attacks_of_another_norm_are_refused_before_the_match() -> None:

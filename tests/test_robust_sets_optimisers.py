@@ -233,6 +233,14 @@ def test_annealing_pays_where_there_are_too_many_sets_for_exchanges(norm: Norm) 
     assert long >= short + 4  # measured: 6 (L2) and 9
 
 
+def test_steps_along_lines_improve_an_ascent_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Halfspaces.of(random_sets(0, 1000, 30, "l2"), 1.0, 1.0)
+    found, _ = annealed_ascent(problem, np.zeros((1, 30)))
+    unmoved = lambda problem, point, seed: (int(problem.count(point[None])[0]), point)  # noqa: E731
+    monkeypatch.setattr("advgames.robust_sets.annealed.climb", unmoved)
+    assert found >= annealed_ascent(problem, np.zeros((1, 30)))[0] + 3  # measured: 7
+
+
 def test_the_paper_s_ascent_stalls_where_no_set_has_a_gradient_and_the_annealed_one_does_not() -> None:
     sets = linear_sets([(1, 0, -0.5), (0, 1, -0.5), (1, 1, -0.1)])
     paper = maximise(sets, 0.0, 1.0, "paper")

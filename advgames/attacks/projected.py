@@ -103,6 +103,7 @@ def bim(
 ) -> Attacked:
     """The basic iterative method (Kurakin et al., 2017): :func:`pgd` from the inputs, alpha = radius / T by default."""
     check_count("steps", steps)
+    check_radius(radius, labels, inputs.dtype)
     return pgd(
         model,
         inputs,

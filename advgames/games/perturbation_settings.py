@@ -43,7 +43,8 @@ class PerturbationSettings(Settings):
         victim_seed, victim_epochs: how the victim is trained; None: as the task says.
         victim_weights: a safetensors file with the victim's weights, in place of training it.
         train_size, validation_size, test_size: how much of the task's data to use.
-        chunk_size: inputs per call of the victim; None: 256 on a CPU, else 4096.
+        chunk_size: inputs per call of the victim by the game itself, attacks choose their own; None: 256 on a CPU, else
+            4096.
     """
 
     epsilon: NonNegativeFloat | None = None

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from advgames.access import Access
-from advgames.agents.base import Agent
+from advgames.agents.attack import Attacker, in_radii
 from advgames.agents.libraries.attack import LibraryAttack
 from advgames.attacks import Model
 from advgames.errors import SettingError
 
 __all__ = ["LibraryAgent"]
-
-
-_GRANTS = {"white-box": "model", "soft-label": "logits", "hard-label": "predict"}
 
 
 class _Victim(Protocol):
@@ -31,7 +28,7 @@ class _Victim(Protocol):
     def predict(self, inputs: Tensor, match: int | None = None) -> Tensor: ...
 
 
-class LibraryAgent(Agent):
+class LibraryAgent(Attacker):
     """An attacker that asks a library.
 
     Every match is a run of its own with the match's own seed, so that it plays what it would play alone. Under
@@ -50,19 +47,15 @@ class LibraryAgent(Agent):
         return repr(self.attack)
 
     def reset(self, access: Access) -> None:
-        """Refuse what an attack cannot play: the defender, one perturbation for all inputs, a game without a victim.
+        """Begin a batch of matches.
 
         Raises:
             AccessError: the access granted is below what the attack needs.
-            SettingError: a role or game in which there is nothing to attack.
+            SettingError: it is asked to defend, the game has no fixed victim, or takes one perturbation for all inputs.
         """
         super().reset(access)
-        if access.sign < 0:
-            raise SettingError(f"{self!r} is an attack: it cannot play {access.player}")
         if access.shared:
             raise SettingError(f"{self!r} perturbs every input for itself, {access.player} must perturb all alike")
-        if not hasattr(access, _GRANTS[access.level]):
-            raise SettingError(f"{self!r} attacks a trained victim, and this game has none")
 
     def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
         """Perturbations of norm at most 1, (G, B, *input_shape)."""
@@ -80,9 +73,7 @@ class LibraryAgent(Agent):
             ).perturbed
             for match in range(len(inputs))
         ]
-        radius = access.radius.reshape(-1, *[1] * (inputs.ndim - 1)).to(inputs.dtype)
-        delta = (torch.stack(perturbed) - inputs) / radius.clamp(min=torch.finfo(inputs.dtype).tiny)
-        return access.threat.project(delta)
+        return in_radii(torch.stack(perturbed), inputs, access)
 
 
 def _model(access: Any, match: int) -> Model:
