@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advgames.errors import SettingError, UnknownNameError
 
-__all__ = ["Settings", "parse"]
+__all__ = ["Settings", "parse", "precision"]
+
+_PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -18,6 +21,18 @@ class Settings(BaseModel):
     """Base of all settings: immutable, hashable, no unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def precision(dtype: torch.dtype | str) -> torch.dtype:
+    """float32 or float64, given as such or by name.
+
+    Raises:
+        SettingError: anything else.
+    """
+    found = _PRECISIONS.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in _PRECISIONS.values():
+        raise SettingError(f"dtype must be {' or '.join(_PRECISIONS)}, got {dtype!r}")
+    return found
 
 
 def parse(model: type[M], values: Mapping[str, Any], where: str) -> M:

@@ -124,6 +124,17 @@ class TournamentSpec(Settings):
         found: dict[str, Any] = handler(self)
         return {name: value for name, value in found.items() if name != "radii" or value}
 
+    @field_validator("players", mode="before")
+    @classmethod
+    def _null_is_a_name(cls, value: Any) -> Any:
+        """YAML reads an unquoted null as nothing; here it is the player that does nothing."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            player: ["null" if name is None else name for name in names] if isinstance(names, list) else names
+            for player, names in value.items()
+        }
+
     @field_validator("players")
     @classmethod
     def _two_players(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -67,10 +67,10 @@ def make_agent(text: str) -> Agent:
         SettingError: an option the agent does not take, or a text that cannot be read.
     """
     first, *rest = split_outside(text, "+")
-    name, options = _parse(first, text)
+    name, options = parse_name(first, text)
     agent = _build(_find(name), options, text)
     for term in rest:
-        name, options = _parse(term, text)
+        name, options = parse_name(term, text)
         if name not in WRAPPERS:
             raise UnknownNameError("agent wrapper", name, WRAPPERS, text)
         agent = _build(WRAPPERS[name], {"agent": agent, **options}, text)
@@ -101,7 +101,12 @@ def _import(name: str) -> Callable[..., Agent]:
     return factory
 
 
-def _parse(term: str, text: str) -> tuple[str, dict[str, Any]]:
+def parse_name(term: str, text: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of ``NAME`` or ``NAME(option=value, ...)``; `text` is what the errors quote.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
     match = _TERM.match(term)
     if not match:
         raise SettingError(f"agent {text!r}: cannot read {term!r}; write NAME, NAME(option=value) or NAME+WRAPPER")

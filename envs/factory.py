@@ -141,7 +141,9 @@ class Faces:
         try:
             from advgames.envs.sb3 import GameSB3VecEnv
         except ImportError as error:
-            raise MissingExtraError("sb3_env needs stable-baselines3: pip install 'advgames[rl]'") from error
+            raise MissingExtraError(
+                "sb3_env needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
+            ) from error
         game = self._game(device=device, **settings)
         return GameSB3VecEnv(self.name, game, role, opponents, num_games, max_cycles=max_cycles)
 

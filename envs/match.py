@@ -141,8 +141,12 @@ class Match:
         return self._hands.move(self.state, self.names.player(agent), player)
 
     def played(self, agent: str, player: Player | None) -> Any:
-        """:meth:`move` as an element of the agent's action space."""
-        return as_array(self.action_spaces[agent], self.move(agent, player)[0])
+        """:meth:`move` as an element of the agent's action space: of a mix one draw, by the match's own randomness."""
+        action, space = self.move(agent, player)[0], self.action_spaces[agent]
+        if space.shape is not None and action.ndim > len(space.shape):
+            pick = self.access(agent).noise_seeds % len(action)
+            action = action[int(pick[0])]
+        return as_array(space, action)
 
     def measures(self) -> dict[str, float]:
         """What a report wants to know, such as the test accuracy; costs an evaluation, and no player sees it."""

@@ -191,6 +191,18 @@ def test_an_empty_batch_has_an_empty_answer() -> None:
 # Starts and restarts.
 
 
+def test_random_starts_do_not_depend_on_the_size_of_the_batch() -> None:
+    x, y = rng.uniform(rng.seed_tensor([3]), "x", 0, (12, 5), torch.float64)[0], torch.arange(12) % 4
+    weight = draws("weight", 5, 4)
+    run = functools.partial(pgd, lambda points: points @ weight, radius=0.5, start="random", restarts=2, steps=3)
+    whole, part = run(x, y, seed=3).perturbed, run(x[:4], y[:4], seed=3).perturbed
+    assert torch.equal(whole[:4], part)
+    assert len(torch.unique(run(x[:1].expand(12, 5), y[:1].expand(12), seed=3).perturbed, dim=0)) == 12
+    matches, seeds = x.reshape(3, 4, 5), torch.tensor([5, 6, 7])
+    whole, part = run(matches, y.reshape(3, 4), seed=seeds), run(matches[:, :2], y.reshape(3, 4)[:, :2], seed=seeds)
+    assert torch.equal(whole.perturbed[:, :2], part.perturbed)
+
+
 @GEOMETRIES
 def test_random_points_fill_the_unit_ball_uniformly(geometry: Geometry) -> None:
     points = geometry.random(rng.seed_tensor([0]), 0, (4000, 3), torch.float64)[0]
@@ -378,6 +390,8 @@ def test_the_best_of_many_iterates_is_not_differentiated(
 def test_ensembles_are_checked() -> None:
     with pytest.raises(SettingError, match="at least one"):
         ensemble()
+    with pytest.raises(SettingError, match="functions, such as"):
+        ensemble(fgm, "pgd")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="targeted"):
         every_rival(fgm)(
             Stack().match(0), torch.rand(2, 3, 5).double(), torch.zeros(2, dtype=torch.int64), targeted=True

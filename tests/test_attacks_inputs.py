@@ -167,6 +167,19 @@ def test_wrong_inputs_and_labels_are_refused(run: Run, change: Any, error: type[
 
 
 @every_attack
+def test_inputs_of_another_precision_than_the_weights_are_named(run: Run) -> None:
+    model, x = net().to(torch.float32), images().to(torch.float64)
+    with pytest.raises(InputError, match=r"inputs are torch.float64, the victim's weights torch.float32"):
+        run(model, x, torch.zeros(len(x), dtype=torch.int64))
+
+
+def test_labels_with_a_dimension_too_many_are_named_beside_the_logits() -> None:
+    model, x = net(), images()
+    with pytest.raises(VictimError, match=r"the labels' shape, \(\d+, 1\), says how"):
+        fgm(model, x, predicted(model, x)[:, None], radius=0.1)
+
+
+@every_attack
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_are_refused(run: Run, value: float) -> None:
     model, x = net(), images()

@@ -261,7 +261,10 @@ def test_bad_input_is_refused_by_name() -> None:
         ((game, oracles, ([0], [])), {}, "got 1 and 0"),
         ((game, nothing, ([0], [0])), {}, "column player's oracle returned no reply"),
         ((game, none, ([0], [0])), {}, "row player's oracle returned no reply"),
-        ((object(), oracles, ([0], [0])), {}, r"expected payoff\(row, column\)"),
+        ((object(), oracles, ([0], [0])), {}, r"expected a function of \(row, column\)"),
+        ((game, oracles[0], ([0], [0])), {}, "oracles: expected two functions"),
+        ((game, (oracles[0], 1), ([0], [0])), {}, "oracles: expected two functions"),
+        ((game, oracles, (0.5, 0.5)), {}, "start: expected a list of each player's first strategies"),
         ((game, oracles, ([0], [0])), {"tolerance": -1.0}, "tolerance: expected at least 0"),
         ((game, oracles, ([0], [0])), {"tolerance": float("nan")}, "tolerance: expected at least 0"),
         ((game, oracles, ([0], [0])), {"max_iterations": 0}, "max_iterations: expected at least 1"),
@@ -270,6 +273,11 @@ def test_bad_input_is_refused_by_name() -> None:
             double_oracle(*arguments, **settings)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="payoff table"):
         table_oracles([1.0, 2.0])
+
+
+def test_a_game_may_be_a_function() -> None:
+    found = double_oracle(lambda row, column: float(SADDLE[row, column]), table_oracles(SADDLE), ([0], [0]))
+    assert found.converged and found.value == double_oracle(TableGame(SADDLE), table_oracles(SADDLE), ([0], [0])).value
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -307,8 +307,29 @@ def test_unknown_libraries_name_the_nearest() -> None:
 
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LIBRARIES, "stub", Absent())
-    with pytest.raises(MissingExtraError, match=r"stub attacks need pip install 'advgames\[attacks\]'.*no_such_lib"):
+    with pytest.raises(MissingExtraError, match=r"stub attacks need .* \(pip install '\.\[attacks\]'.*no_such_lib"):
         find("stub:Given")
+
+
+def test_options_of_a_function_stand_in_the_name_or_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Asked(Stub):
+        def run(self, name: str, options: Options, problem: Problem) -> Tensor:
+            asked.append(dict(options))
+            return problem.inputs
+
+    monkeypatch.setitem(LIBRARIES, "stub", Asked())
+    problem: Any = (nn.Linear(2, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
+    for text, options in (
+        ("stub:Given(steps=7)", {}),
+        ("stub:Given", {"steps": 7}),
+        ("stub:Given(steps=3)", {"steps": 7}),
+    ):
+        libraries.attack(text, *problem, radius=1.0, norm="l2", bounds=None, **options)
+    assert asked == [{"steps": 7}] * 3
+    with pytest.raises(UnknownNameError, match="steps"):
+        libraries.attack("stub:Given(step=7)", *problem, radius=1.0, norm="l2")
 
 
 def test_attacks_are_listed_by_library_of_those_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +368,7 @@ def player(**change: Any) -> Any:
         "labels": torch.tensor([[0, 0], [0, 1]]),
         "num_classes": 2,
         "model": net,
+        "predict": None,
         "noise_seeds": torch.tensor([4, 9]),
         **change,
     }
@@ -431,7 +453,7 @@ def test_soft_labels_come_from_the_logits_oracle() -> None:
     ("change", "error", "says"),
     [
         ({"level": "soft-label"}, AccessError, "needs white-box access, but attacker is granted soft-label"),
-        ({"sign": -1.0, "player": "defender"}, SettingError, "is an attack: it cannot play defender"),
+        ({"sign": -1.0, "player": "defender"}, SettingError, "attacks: it cannot play the defender"),
         ({"shared": True}, SettingError, "perturbs every input for itself"),
     ],
 )
@@ -444,8 +466,8 @@ def test_what_an_attack_cannot_play_is_refused_before_it_starts(
 
 def test_a_game_without_a_trained_victim_is_refused() -> None:
     access = player()
-    del access.model
-    with pytest.raises(SettingError, match="attacks a trained victim, and this game has none"):
+    del access.model, access.predict
+    with pytest.raises(SettingError, match="attacks a fixed victim, which this game does not have"):
         agent(adding(0.0, 0.0)).reset(access)
 
 
@@ -458,5 +480,5 @@ def test_the_agent_plays_the_test_time_game_at_every_level_of_access(level: Any)
     action = attacker.act(game.observe(state, "attacker"), access)
     torch.testing.assert_close(action, torch.tensor([0.5, 0.0]).expand(3, 8, 2))
     game.step(state, {"attacker": action, "defender": game.null_action(state, "defender")})
-    with pytest.raises(SettingError, match="cannot play defender"):
+    with pytest.raises(SettingError, match="cannot play the defender"):
         attacker.reset(game.access(state, "defender"))

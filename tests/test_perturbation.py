@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from advgames import errors
-from advgames.agents import GaussianSmoothing, LevelK, Null, RandomDirection, Smooth, make_agent
+from advgames.agents import Agent, GaussianSmoothing, LevelK, Null, RandomDirection, Smooth, make_agent
+from advgames.envs import perturbation_v0
 from advgames.games import PerturbationGame, PerturbationState, make_game
 from advgames.games.perturbation_access import HardLabelAccess, SoftLabelAccess, WhiteBoxAccess
 from advgames.robust_sets import RobustSets
@@ -516,6 +518,70 @@ def test_a_victim_of_ones_own_is_copied_and_evaluated() -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+def test_a_victim_of_ones_own_plays_wherever_the_task_s_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handed over as a module, imported as one, or returned by a function: one game."""
+    lines = "import torch", "net = torch.nn.Linear(2, 2)", "net.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])"
+    (tmp_path / "own_nets.py").write_text("\n".join([*lines, "net.bias.data.zero_()", "def made(): return net"]))
+    monkeypatch.syspath_prepend(tmp_path)
+    from own_nets import net  # type: ignore[import-not-found]
+
+    players, settings = {"attacker": "fgm", "defender": "null"}, {"payoff": "flip-linear", "rounds": 2}
+    paid = [
+        play("perturbation", "polygon", players, 2, settings, victim=net),
+        play("perturbation", "polygon", players, 2, {**settings, "victim": "own_nets:net"}),
+        play("perturbation", "polygon", players, 2, {**settings, "victim": "own_nets:made"}),
+    ]
+    assert paid[0][0].payoffs == paid[1][0].payoffs == paid[2][0].payoffs
+    assert paid[0][0].payoffs != play("perturbation", "polygon", players, 2, settings)[0].payoffs
+    with pytest.raises(errors.SettingError, match="its own victim"):
+        play("poisoning", "linear-regression", victim=net)
+
+
+def test_inputs_come_from_the_split_that_is_asked_for() -> None:
+    for split in ("train", "validation", "test"):
+        game = digits(split=split)
+        pool = {"train": game.task.train, "validation": game.task.validation, "test": game.task.test}[split]
+        state = game.reset([0])
+        assert torch.equal(state.inputs[0], pool.inputs[state.sample_ids[0]])
+
+
+def test_the_usual_radius_is_as_long_in_either_norm() -> None:
+    radii = [PerturbationGame("digits", norm=norm).settings.epsilon_attacker for norm in ("l2", "linf")]
+    assert radii == [1.3, pytest.approx(1.3 / 8)]
+
+
+@pytest.mark.parametrize("order", ["simultaneous", "attacker-first"])
+def test_a_mix_plays_one_of_its_draws_where_one_action_is_asked_for(order: str) -> None:
+    """The faces stepped by hand take one action of the space; every draw gets its turn."""
+
+    class Corners(Agent):
+        def act(self, observation: Any, access: Any) -> Tensor:
+            return torch.tensor([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]).reshape(1, 3, 1, 2)
+
+    env = perturbation_v0.env(task="polygon", order=order, rounds=30)
+    env.reset(seed=0)
+    played = []
+    for agent in env.agent_iter():
+        _, _, terminated, truncated, _ = env.last()
+        action = None if terminated or truncated else env.unwrapped.move(Corners() if "defender" in agent else None)
+        if action is not None and "defender" in agent:
+            played.append(tuple(action.reshape(-1).tolist()))
+        env.step(action)
+    assert len(played) == 30 and set(played) == {(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0)}
+    parallel = perturbation_v0.parallel_env(task="polygon")
+    parallel.reset(seed=0)
+    action = parallel.move("defender_0", Corners())
+    assert parallel.action_space("defender_0").contains(action)
+
+
+def test_a_perturbation_per_input_names_what_one_vector_needs() -> None:
+    game = plane()
+    state = game.reset([0])
+    moves = {"attacker": game.null_action(state, "attacker"), "defender": torch.zeros_like(state.inputs)}
+    with pytest.raises(errors.ActionShapeError, match=r"access\.pool.*defense='per-input'"):
+        game.step(state, moves)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
@@ -526,7 +592,14 @@ def test_a_victim_of_ones_own_is_copied_and_evaluated() -> None:
         ({"epsilon": -1.0}, errors.SettingError, "epsilon"),
         ({"train_size": 5}, errors.SettingError, "polygon"),
         ({"victim_weights": "nowhere.safetensors"}, errors.DataFileError, "nowhere"),
-        ({"victim_weights": "a", "victim_epochs": 1}, errors.SettingError, "excludes"),
+        ({"victim_weights": "a", "victim_epochs": 1}, errors.SettingError, "or trained"),
+        ({"victim": "a:b", "victim_weights": "c"}, errors.SettingError, "or loaded"),
+        ({"victim": "no_such_module:net"}, errors.SettingError, "no_such_module"),
+        ({"victim": "math:no_such_name"}, errors.SettingError, "no_such_name"),
+        ({"victim": "math:pi"}, errors.SettingError, "torch module"),
+        ({"victim": "a path"}, errors.SettingError, "my_module:name"),
+        ({"split": "tests"}, errors.SettingError, "split"),
+        ({"split": "validation", "batch_size": 1000}, errors.SettingError, "validation inputs"),
     ],
 )
 def test_bad_settings_have_their_named_error(settings: dict[str, Any], error: type[Exception], words: str) -> None:
@@ -541,6 +614,14 @@ def test_tasks_and_victims_that_cannot_be_played_are_refused() -> None:
         PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
     with pytest.raises(errors.VictimError, match="logits"):
         PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
+    with pytest.raises(errors.VictimError, match=r"fails on an input of shape \(1, 8, 8\)"):
+        PerturbationGame("digits", victim=nn.Linear(3, 10))
+    with pytest.raises(errors.SettingError, match="torch module"):
+        PerturbationGame("digits", victim=lambda x: x)  # type: ignore[arg-type]
+    with pytest.raises(errors.SettingError, match="or trained"):
+        PerturbationGame("digits", victim=nn.Linear(64, 10), victim_seed=1)
+    with pytest.raises(errors.SettingError, match="dtype"):
+        PerturbationGame("digits", dtype="float16")
     mixing = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10))
     with pytest.raises(errors.VictimError, match="BatchNorm1d"):
         PerturbationGame("digits", victim=mixing)

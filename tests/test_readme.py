@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from advgames.spec import TournamentSpec
+from advgames.tasks import load_task, trained_module
 from advgames.training import tournament
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+BLOCKS = blocks(README)
 
 
 def test_the_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +34,39 @@ def test_the_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytes
         exec(compile(block, str(README), "exec"), names)
     accuracies = [record.measures["test_accuracy"] for record in names["records"]]
     assert len(accuracies) == 3 and names["batch"].num_games == 256
+
+
+@pytest.mark.parametrize(
+    ("page", "task", "shorter"),
+    [
+        ("attacks", "digits", {}),
+        ("robust_sets", "polygon", {"attack_radius=0.5, radius=0.5": "attack_radius=1.0, radius=1.0"}),
+        ("libraries", "digits", {}),
+        ("equilibrium", "polygon", {}),
+        ("perturbation", "polygon", {"10_000": "600"}),
+    ],
+)
+def test_the_examples_of_the_reference_pages_run(
+    page: str, task: str, shorter: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a model, inputs and labels where a page says no more than their names."""
+    pytest.importorskip("stable_baselines3")
+    pytest.importorskip("foolbox")
+    monkeypatch.chdir(tmp_path)
+    known = load_task(task)
+    names: dict[str, Any] = {"__name__": page, "model": trained_module(known, known.recipe), "v": torch.zeros(2)}
+    names |= {"inputs": known.test.inputs[:20], "labels": known.test.labels[:20]}
+    found = blocks(ROOT / "docs" / f"{page}.md")
+    assert found
+    for block in found:
+        for text, other in shorter.items():
+            block = block.replace(text, other)
+        exec(compile(block, page, "exec"), names)
+    if page == "equilibrium":
+        assert names["found"].value == pytest.approx(1.0) and names["found"].converged
+        assert names["nash"].value == pytest.approx(
+            float(names["nash"].row @ names["game"].payoff @ names["nash"].column)
+        )
 
 
 def test_the_pettingzoo_loop_takes_at_most_15_lines() -> None:

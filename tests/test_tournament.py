@@ -282,6 +282,17 @@ def test_another_tournament_s_directory_is_refused(tmp_path: Path) -> None:
         tournament(spec.model_copy(update={"seeds": [1]}), tmp_path, resume=True)
 
 
+def test_a_file_says_what_to_play_and_an_unquoted_null_is_the_null_player(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    players = "players:\n  attacker: [null, fgm]\n  defender: [~]\n"
+    file.write_text(f"game: perturbation\ntask: polygon\n{players}seeds: 1\nsettings: {{rounds: 1, batch_size: 20}}\n")
+    results = tournament(file, tmp_path / "out")
+    assert sorted(record.players["attacker"] for record in results.records()) == ["fgm", "null"]
+    with pytest.raises(ConfigError, match="nowhere"):
+        tournament(tmp_path / "nowhere.yaml", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_worker_s_error_reaches_the_caller(tmp_path: Path) -> None:
     """The agent fails in its first move, which only the worker plays."""
     (tmp_path / "broken.py").write_text(BROKEN)

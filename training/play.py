@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import advgames
 from advgames.agents import Agent, make_agent
@@ -40,6 +40,7 @@ def play(
     dtype: str = "float32",
     evaluations: int = 20,
     data_root: str | None = None,
+    victim: nn.Module | None = None,
     progress: Progress = silent,
 ) -> list[MatchRecord]:
     """Play one pairing over seeds and return its records.
@@ -52,6 +53,7 @@ def play(
         device, dtype: where and in what precision.
         evaluations: how often on the way the curves are measured.
         data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
+        victim: of a test-time game, a trained module to attack in place of the task's own.
         progress: called with events, see :mod:`advgames.training.progress`.
 
     Raises:
@@ -78,7 +80,7 @@ def play(
     ]
     if not specs:
         raise SettingError("seeds must name at least one match")
-    return play_specs(specs, agents=own, device=device, data_root=data_root, progress=progress)
+    return play_specs(specs, agents=own, device=device, data_root=data_root, victim=victim, progress=progress)
 
 
 def play_specs(
@@ -87,6 +89,7 @@ def play_specs(
     agents: Mapping[str, Agent] | None = None,
     device: str = "cpu",
     data_root: str | None = None,
+    victim: nn.Module | None = None,
     batch_limit: int = 32,
     progress: Progress = silent,
 ) -> list[MatchRecord]:
@@ -94,7 +97,7 @@ def play_specs(
     progress({"kind": "start", "total": len(specs), "done": 0})
     records: dict[str, MatchRecord] = {}
     for batch in batches(specs, batch_limit):
-        played = play_batch(batch, agents=agents, device=device, data_root=data_root, progress=progress)
+        played = play_batch(batch, agents=agents, device=device, data_root=data_root, victim=victim, progress=progress)
         records.update({record.id: record for record in played})
     return [records[spec.id] for spec in specs]
 
@@ -113,6 +116,7 @@ def play_batch(
     agents: Mapping[str, Agent] | None = None,
     device: str = "cpu",
     data_root: str | None = None,
+    victim: nn.Module | None = None,
     checkpoint: Checkpoint | None = None,
     panels: Path | None = None,
     progress: Progress = silent,
@@ -122,13 +126,14 @@ def play_batch(
     Args:
         specs: matches that differ only in seed or radius.
         agents: player -> agent to use in place of the named one.
+        victim: to attack in place of the task's own.
         checkpoint: where to save the match now and then, and to go on from.
         panels: folder for examples of the first match's inputs and other pictures of it; None: none are kept.
     """
     first = specs[0]
     if len({spec.batch_key for spec in specs}) > 1:
         raise SettingError("matches of one batch may differ in seed and radius only")
-    game = build_game(first, device, data_root)
+    game = build_game(first, device, data_root, victim)
     table = build_agents(first, game, agents)
     match = " vs ".join(first.players[player] for player in game.players)
     own = [game.match_settings(spec.settings) for spec in specs]
@@ -189,15 +194,21 @@ def play_batch(
     ]
 
 
-def build_game(spec: MatchSpec, device: str = "cpu", data_root: str | None = None) -> Game[Any]:
+def build_game(
+    spec: MatchSpec, device: str = "cpu", data_root: str | None = None, victim: nn.Module | None = None
+) -> Game[Any]:
     """The game of a match."""
     try:
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    dtype = {"float32": torch.float32, "float64": torch.float64}[spec.dtype]
-    return make_game(spec.game, spec.task, settings=spec.settings, device=place, dtype=dtype, data_root=data_root)
+    given: dict[str, Any] = {"device": place, "dtype": spec.dtype, "data_root": data_root}
+    if victim is not None:
+        if "victim" not in GAMES[spec.game].settings_model.model_fields:
+            raise SettingError(f"{spec.game} trains its own victim: none can be given")
+        given["victim"] = victim
+    return make_game(spec.game, spec.task, settings=spec.settings, **given)
 
 
 def build_agents(spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None) -> dict[str, Agent]:

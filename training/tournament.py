@@ -28,7 +28,7 @@ _events: Any = None  # in a worker process: the queue its progress goes to
 
 
 def tournament(
-    spec: TournamentSpec,
+    spec: TournamentSpec | str | Path,
     out: str | Path,
     *,
     resume: bool = False,
@@ -44,7 +44,7 @@ def tournament(
     from its last checkpoint or from the start, and counts once all its records are on disk.
 
     Args:
-        spec: what to play.
+        spec: what to play, or the YAML file that says it.
         out: the results directory.
         resume: go on with what is in `out`, which must be this very tournament.
         extend: go on with what is in `out`, a tournament that differs only in lacking strategies or radii of `spec`:
@@ -59,6 +59,8 @@ def tournament(
         UnknownNameError, SettingError, DataFileError, AccessError: before anything is played or written.
         ResultsMismatchError: `out` holds another tournament.
     """
+    if not isinstance(spec, TournamentSpec):
+        spec = TournamentSpec.from_yaml(spec)
     if workers < 1:
         raise SettingError(f"workers must be at least 1, got {workers}")
     _validate(spec, data_root)

@@ -149,6 +149,17 @@ def check_model(model: Model) -> None:
             raise VictimError(f"layer {name or 'itself'!r} ({type(layer).__name__}) {fault}")
 
 
+def check_precision(model: Model, inputs: Tensor, failure: RuntimeError) -> None:
+    """Inputs of another precision than the weights are why a model failed, if they are of another.
+
+    Raises:
+        InputError: they are.
+    """
+    weights = [w for w in model.parameters() if w.is_floating_point()] if isinstance(model, nn.Module) else []
+    if weights and inputs.dtype not in {w.dtype for w in weights}:
+        raise InputError(f"inputs are {inputs.dtype}, the victim's weights {weights[0].dtype}: {failure}") from failure
+
+
 def check_logits(logits: object, labels: Tensor) -> None:
     """Logits (*lead, K) with K > 1, and labels in [0, K).
 
@@ -161,7 +172,7 @@ def check_logits(logits: object, labels: Tensor) -> None:
     if logits.shape[:-1] != labels.shape or logits.shape[-1] < 2:
         raise VictimError(
             f"the victim must return logits of shape {(*labels.shape, 'K')} with at least 2 classes, "
-            f"got {tuple(logits.shape)}"
+            f"got {tuple(logits.shape)} (the labels' shape, {tuple(labels.shape)}, says how inputs are counted)"
         )
     if labels.numel() == 0:
         return

@@ -37,6 +37,9 @@ def ensemble(*attacks: Attack, shortest: Norm | Geometry | None = None) -> Attac
     """
     if not attacks:
         raise SettingError("an ensemble needs at least one attack")
+    for each in attacks:
+        if not callable(each):
+            raise SettingError(f"an ensemble takes functions, such as advgames.attacks.pgd, got {each!r}")
 
     def attack(
         model: Model,

@@ -20,6 +20,7 @@ from advgames.attacks.checks import (
     check_labels,
     check_logits,
     check_model,
+    check_precision,
     check_radius,
 )
 from advgames.attacks.losses import Loss, LossName, loss_of, slope_of
@@ -96,10 +97,15 @@ class Problem:
 
     def logits(self, points: Tensor) -> Tensor:
         """Logits (*lead, K) of flat points; checked when first asked for."""
-        found = self.model(self.shaped(points))
-        if not self._checked:
-            check_logits(found, self.labels)
-            self._checked = True
+        if self._checked:
+            return self.model(self.shaped(points))
+        try:
+            found = self.model(self.shaped(points))
+        except RuntimeError as error:
+            check_precision(self.model, points, error)
+            raise
+        check_logits(found, self.labels)
+        self._checked = True
         return found
 
     def gradient(self, points: Tensor) -> Tensor:

@@ -49,9 +49,13 @@ def starting_point(problem: Problem, start: Start, seed: int | Tensor, restart: 
 
 
 def _unit_ball(problem: Problem, seed: int | Tensor, restart: int) -> Tensor:
+    """Uniform in the unit ball, (*lead, D): every input has a key of its own, whatever the size of the batch."""
     shape, dtype = problem.inputs.shape, problem.inputs.dtype
     if isinstance(seed, Tensor):
         if seed.shape != shape[:1] or seed.dtype != torch.int64:
             raise SettingError(f"seeds must be int64 of shape {tuple(shape[:1])}, got {seed.dtype} {tuple(seed.shape)}")
-        return problem.geometry.random(seed.to(problem.inputs.device), restart, shape[1:], dtype)
-    return problem.geometry.random(rng.seed_tensor([seed], problem.inputs.device), restart, shape, dtype)[0]
+        seeds, places = seed.to(problem.inputs.device), shape[1:-1]
+    else:
+        seeds, places = rng.seed_tensor([seed], problem.inputs.device), shape[:-1]
+    keys = rng.bits(seeds, "start", restart, places).flatten()
+    return problem.geometry.random(keys, restart, shape[-1:], dtype).reshape(shape)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from advgames.equilibrium.cells import CellStatistics
-from advgames.equilibrium.double_oracle import DoubleOracleResult, DoubleOracleStep, double_oracle, table_oracles
+from advgames.equilibrium.double_oracle import (
+    DoubleOracleResult,
+    DoubleOracleStep,
+    Oracle,
+    double_oracle,
+    table_oracles,
+)
 from advgames.equilibrium.empirical import EmpiricalGame
 from advgames.equilibrium.exploitability import BestResponse, Exploitability, exploitability
 from advgames.equilibrium.solutions import Equilibrium, ValueInterval
@@ -18,6 +24,7 @@ __all__ = [
     "EmpiricalGame",
     "Equilibrium",
     "Exploitability",
+    "Oracle",
     "StackelbergSolution",
     "ValueInterval",
     "ZeroSumSolution",

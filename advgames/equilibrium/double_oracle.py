@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from advgames.equilibrium.exploitability import Exploitability
-from advgames.equilibrium.restricted import BatchedPayoffs, Payoffs, RestrictedGame
+from advgames.equilibrium.restricted import AnyPayoffs, BatchedPayoffs, Payoffs, RestrictedGame
 from advgames.equilibrium.tables import Array, as_table
 from advgames.equilibrium.zero_sum import Method, solve_zero_sum
 from advgames.errors import SettingError
@@ -111,7 +111,7 @@ class DoubleOracleResult(Generic[R, C]):
 
 
 def double_oracle(
-    game: Payoffs[R, C] | BatchedPayoffs[R, C],
+    game: AnyPayoffs[R, C],
     oracles: tuple[Oracle[C, R], Oracle[R, C]],
     start: tuple[Sequence[R], Sequence[C]] | DoubleOracleResult[R, C],
     *,
@@ -142,9 +142,11 @@ def double_oracle(
             interrupt is raised). Replies not yet in the table are asked for again on resuming.
 
     Args:
-        game: ``payoffs(rows, columns)`` for all pairs at once where it has that, else ``payoff(row, column)``.
-            Called once for every pair.
-        oracles: the row player's, which maximises, and the column player's, which minimises the payoff.
+        game: the row player's payoff, a function of (row, column); or an object with the method
+            ``payoffs(rows, columns)`` for all pairs at once, or ``payoff(row, column)``. Called once for every pair.
+        oracles: the row player's, which maximises, and the column player's, which minimises the payoff. Each is
+            called with the other player's strategies that have weight, a list, and their weights, and returns its
+            reply, or a list of replies: ``row_oracle(columns, weights)``, ``column_oracle(rows, weights)``.
         start: each player's first strategies, at least one; or an earlier result, whose table, count of iterations
             and history go on.
         tolerance: of both gains, in the payoffs' unit. What the restricted game itself is not solved to (usually
@@ -160,12 +162,16 @@ def double_oracle(
     """
     if not tolerance >= 0:
         raise SettingError(f"tolerance: expected at least 0, got {tolerance}")
+    if not (isinstance(oracles, Sequence) and len(oracles) == 2 and all(map(callable, oracles))):
+        raise SettingError(f"oracles: expected two functions, of the row and the column player, got {oracles!r}")
     if max_iterations < 1:
         raise SettingError(f"max_iterations: expected at least 1, got {max_iterations}")
     found, result = RestrictedGame(game, key), None
     if isinstance(start, DoubleOracleResult):
         result = start
         found.rows, found.columns, found.table = list(start.rows), list(start.columns), start.table
+    elif not (isinstance(start, Sequence) and len(start) == 2 and all(hasattr(part, "__len__") for part in start)):
+        raise SettingError(f"start: expected a list of each player's first strategies, or a result, got {start!r}")
     elif not (len(start[0]) and len(start[1])):
         raise SettingError(f"start: expected a strategy of each player, got {len(start[0])} and {len(start[1])}")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from advgames.equilibrium.tables import Array
 from advgames.errors import SettingError
 
-__all__ = ["BatchedPayoffs", "Payoffs", "RestrictedGame"]
+__all__ = ["AnyPayoffs", "BatchedPayoffs", "Payoffs", "RestrictedGame"]
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -21,6 +21,7 @@ R_contra = TypeVar("R_contra", contravariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
 
 
+@runtime_checkable
 class Payoffs(Protocol[R_contra, C_contra]):
     """A zero-sum game by the row player's payoff of one pair; strategies are any objects."""
 
@@ -38,6 +39,9 @@ class BatchedPayoffs(Protocol[R_contra, C_contra]):
         ...
 
 
+AnyPayoffs: TypeAlias = Payoffs[R, C] | BatchedPayoffs[R, C] | Callable[[R, C], float]
+
+
 class RestrictedGame(Generic[R, C]):
     """A table that grows by rows and columns; an interrupt never leaves it half extended.
 
@@ -50,11 +54,12 @@ class RestrictedGame(Generic[R, C]):
         table: the row player's payoffs, never changed in place.  # (len(rows), len(columns))
     """
 
-    def __init__(
-        self, game: Payoffs[R, C] | BatchedPayoffs[R, C], key: Callable[[Any], Hashable] | None = None
-    ) -> None:
-        if not (hasattr(game, "payoff") or hasattr(game, "payoffs")):
-            raise SettingError(f"game: expected payoff(row, column) or payoffs(rows, columns), got {game!r}")
+    def __init__(self, game: AnyPayoffs[R, C], key: Callable[[Any], Hashable] | None = None) -> None:
+        if not (hasattr(game, "payoff") or hasattr(game, "payoffs") or callable(game)):
+            raise SettingError(
+                f"game: expected a function of (row, column), or an object with the method payoff(row, column) or "
+                f"payoffs(rows, columns), got {game!r}"
+            )
         self.game, self.key = game, key
         self.rows: list[R] = []
         self.columns: list[C] = []
@@ -102,7 +107,8 @@ class RestrictedGame(Generic[R, C]):
         if isinstance(self.game, BatchedPayoffs):
             found = np.asarray(self.game.payoffs(rows, columns), dtype=np.float64)
         else:
-            found = np.array([[self.game.payoff(r, c) for c in columns] for r in rows], dtype=np.float64)
+            payoff = self.game.payoff if isinstance(self.game, Payoffs) else self.game
+            found = np.array([[payoff(r, c) for c in columns] for r in rows], dtype=np.float64)
         if found.shape != (len(rows), len(columns)):
             raise SettingError(f"payoffs: expected shape {(len(rows), len(columns))}, got {found.shape}")
         for i, j in np.argwhere(~np.isfinite(found)).tolist():

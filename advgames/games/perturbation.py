@@ -20,9 +20,9 @@ from advgames.games.perturbation_settings import PerturbationSettings, complete_
 from advgames.games.perturbation_state import PerturbationState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 from advgames.games.transition import Transition
-from advgames.settings import parse
+from advgames.settings import parse, precision
 from advgames.tasks import Task, load_task, load_weights, trained_module
-from advgames.tasks.trained import frozen
+from advgames.tasks.trained import frozen, import_victim
 from advgames.threat import Threat
 from advgames.victims import FixedVictim
 
@@ -38,7 +38,7 @@ _PHASES = {
 class PerturbationGame(Game[PerturbationState]):
     """Additive attacks and defences on a fixed victim (P1; additive_nash.txt section 2), for G matches at once.
 
-    A round: a minibatch of test inputs is drawn; the attacker submits a(x) per input, the defender d, one vector for
+    A round: a minibatch of inputs is drawn; the attacker submits a(x) per input, the defender d, one vector for
     all inputs or one per input, in the order that the settings say; the victim classifies x + eps_atk a + eps_def d.
     The attacker receives the mean payoff of the inputs, divided by the number of rounds, and the defender its opposite:
     a match pays the mean over its rounds.
@@ -48,7 +48,8 @@ class PerturbationGame(Game[PerturbationState]):
 
     Args:
         task: a task, or its name.
-        victim: a trained module to attack in place of the task's own (a copy is taken, in evaluation mode).
+        victim: a trained module to attack in place of the task's own (a copy is taken, in evaluation mode), or the
+            place to import one from, ``"my_module:name"``.
         device, dtype: where and in what precision the game lives.
         data_root: folder of data files for tasks that need them.
         settings: see :class:`PerturbationSettings`.
@@ -64,34 +65,41 @@ class PerturbationGame(Game[PerturbationState]):
         self,
         task: Task | str = "digits",
         *,
-        victim: nn.Module | None = None,
+        victim: nn.Module | str | None = None,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         data_root: str | None = None,
         **settings: Any,
     ) -> None:
+        if isinstance(victim, str):
+            settings["victim"], victim = victim, None
         given = parse(PerturbationSettings, settings, self.name)
         sizes = (given.train_size, given.validation_size, given.test_size)
         if isinstance(task, str):
             task = load_task(task, data_root, *sizes)
         elif any(sizes):
             raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.dtype = torch.device(device), precision(dtype)
         self.settings = complete_perturbation(given, task)
         self.phases = _PHASES[given.order]
         chunk = given.chunk_size or (256 if self.device.type == "cpu" else 4096)
-        module = self._module(task, victim).to(self.device, dtype)
+        module = self._module(task, victim).to(self.device, self.dtype)
         self.victim = FixedVictim(module, task.input_shape, chunk)
         if self.victim.num_classes != task.num_classes:
             raise SettingError(f"{task.name} has {task.num_classes} classes, the victim {self.victim.num_classes}")
-        self.task = task.to(self.device, dtype)
+        self.task = task.to(self.device, self.dtype)
         self.threat = Threat(given.norm, task.bounds if self.settings.clip else None)
 
     def _module(self, task: Task, victim: nn.Module | None) -> nn.Module:
         given = self.settings
+        trained = given.victim_epochs is not None or given.victim_seed is not None
+        if sum([victim is not None or given.victim is not None, given.victim_weights is not None, trained]) > 1:
+            raise SettingError("a victim is given, or loaded (victim_weights), or trained (victim_epochs, victim_seed)")
+        if given.victim is not None:
+            victim = import_victim(given.victim)
         if victim is not None:
-            if given.victim_weights or given.victim_epochs is not None or given.victim_seed is not None:
-                raise SettingError("a victim given as a module excludes victim_weights, victim_epochs and victim_seed")
+            if not isinstance(victim, nn.Module):
+                raise SettingError(f"victim must be a torch module, or 'my_module:name' of one, got {victim!r}")
             return frozen(victim)
         if given.victim_weights:
             return load_weights(task, given.victim_weights)
@@ -116,7 +124,7 @@ class PerturbationGame(Game[PerturbationState]):
         """Fresh matches, one per seed, and their first minibatch.
 
         Args:
-            seeds: one per match: they decide the order of the test inputs.
+            seeds: one per match: they decide the order of the inputs.
             per_match: ``epsilon_attacker`` and ``epsilon_defender``: radii of each match; default: the settings'.
         """
         keys = rng.seed_tensor(seeds, self.device)
@@ -310,6 +318,11 @@ class PerturbationGame(Game[PerturbationState]):
     def _legal(self, action: object, state: PerturbationState, player: str) -> Tensor:
         """The draws of an action, (G, D, B or 1, *input_shape); a pure one has D = 1."""
         like = self.null_action(state, player)
+        if isinstance(action, Tensor) and action.shape == state.inputs.shape != like.shape:
+            raise ActionShapeError(
+                f"{player}: expected one vector for all inputs, {tuple(like.shape)}, got {tuple(action.shape)}; "
+                "access.pool(directions) makes one of many, and the setting defense='per-input' takes one of each input"
+            )
         if not isinstance(action, Tensor) or action.ndim != like.ndim + 1:
             return self.threat.check(action, like, player).unsqueeze(1)
         if state.phase + 1 < len(self.phases):
@@ -328,9 +341,9 @@ class PerturbationGame(Game[PerturbationState]):
         names = ("order", "sample_ids", "inputs", "labels", "classes")
         if before is not None and iteration >= self.horizon:
             return {name: getattr(before, name) for name in names}
-        test = self.task.test
-        order, ids = next_ids(seeds, iteration, self.batch_size, len(test), None if before is None else before.order)
-        batch = test.take(ids)
+        pool = self.settings.pool(self.task)
+        order, ids = next_ids(seeds, iteration, self.batch_size, len(pool), None if before is None else before.order)
+        batch = pool.take(ids)
         by_label = self.settings.reference == "label"
         classes = batch.labels if by_label else self.victim.logits(batch.inputs).argmax(-1)
         return dict(zip(names, (order, ids, batch.inputs, batch.labels, classes), strict=True))

@@ -105,11 +105,11 @@ def _windows(game: PerturbationGame, last: Transition, seed: Tensor, radius: flo
 
 def _slice(game: PerturbationGame, last: Transition, attacker: float, defender: float) -> Pictures:
     """phi on a plane through 0, with the borders of some robust sets."""
-    inputs, size = game.task.test.inputs, last.clean[0].numel()
+    inputs, size = game.settings.pool(game.task).inputs, last.clean[0].numel()
     count = min(SETS, len(inputs), SET_ENTRIES // (size * (game.victim.num_classes - 1)))
     if defender <= 0 or size < 2 or count < min(FEWEST_SETS, len(inputs)):
         return {}
-    classes = game.task.test.labels[:count] if game.settings.reference == "label" else None
+    classes = game.settings.pool(game.task).labels[:count] if game.settings.reference == "label" else None
     sets = RobustSets.from_model(game.victim, inputs[:count], classes, game.threat.norm)
     shared = game.settings.defense == "vector"
     played = last.defense[0].flatten().to(sets.gradients) * (1.0 if shared else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -9,7 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from advgames.errors import SettingError
 from advgames.settings import Settings
-from advgames.tasks import Recipe, Task
+from advgames.tasks import Recipe, Split, Task
 from advgames.threat import Norm
 
 __all__ = ["Defense", "Level", "Order", "Payoff", "PerturbationSettings", "complete_perturbation", "recipe_of"]
@@ -24,7 +25,9 @@ class PerturbationSettings(Settings):
     """Settings of the test-time game; None means the default named, or the task's own.
 
     Attributes:
-        epsilon: radius of both players, in input units; the two below override it per player.
+        epsilon: radius of both players, in input units; the two below override it per player. None: the task's own
+            under L2; under L-infinity that over the root of the number of entries, so that the longest perturbations
+            of the two norms are equally long in L2.
         epsilon_attacker, epsilon_defender: radius of one player.
         norm: norm of perturbations, ``"l2"`` or ``"linf"``, per input.
         order: ``"simultaneous"`` (P1: neither sees the other's move), ``"attacker-first"`` (the defender sees x' and
@@ -35,13 +38,17 @@ class PerturbationSettings(Settings):
             ``"margin"`` (the best other class's logit minus that of the class, C&W's).
         reference: the class of an input that this is about: the victim's ``"prediction"`` on the clean input (P1), or
             its true ``"label"``. None: the prediction for the two flip payoffs, the label for the other two.
+        split: where inputs come from: the ``"test"``, the ``"validation"`` or the ``"train"`` set of the task. Learners
+            train on one and are judged on another.
         rounds: minibatches per match. A round pays a rounds-th of its mean payoff: a match pays the mean over rounds.
-        batch_size: inputs per minibatch; None: 64, or all test inputs if those are fewer.
+        batch_size: inputs per minibatch; None: 64, or all inputs of the split if those are fewer.
         clip: keep perturbed inputs in their valid range. None: yes, except under ``"flip-linear"``, whose model
             (P1) has no range.
         access_attacker, access_defender: what a player may know of the victim.
+        victim: a trained torch module to attack in place of the task's own, by the place to import it from,
+            ``"my_module:name"``; or of a function without arguments that returns one.
         victim_seed, victim_epochs: how the victim is trained; None: as the task says.
-        victim_weights: a safetensors file with the victim's weights, in place of training it.
+        victim_weights: a safetensors file with weights for the task's own architecture, in place of training it.
         train_size, validation_size, test_size: how much of the task's data to use.
         chunk_size: inputs per call of the victim by the game itself, attacks choose their own; None: 256 on a CPU, else
             4096.
@@ -55,11 +62,13 @@ class PerturbationSettings(Settings):
     defense: Defense = "vector"
     payoff: Payoff = "flip"
     reference: Literal["prediction", "label"] | None = None
+    split: Literal["test", "validation", "train"] = "test"
     rounds: PositiveInt = 10
     batch_size: PositiveInt | None = None
     clip: bool | None = None
     access_attacker: Level = "white-box"
     access_defender: Level = "white-box"
+    victim: str | None = None
     victim_seed: NonNegativeInt | None = None
     victim_epochs: NonNegativeInt | None = None
     victim_weights: str | None = None
@@ -67,6 +76,10 @@ class PerturbationSettings(Settings):
     validation_size: PositiveInt | None = None
     test_size: PositiveInt | None = None
     chunk_size: PositiveInt | None = None
+
+    def pool(self, task: Task) -> Split:
+        """The inputs that minibatches are drawn from."""
+        return {"train": task.train, "validation": task.validation, "test": task.test}[self.split]
 
 
 def complete_perturbation(given: PerturbationSettings, task: Task) -> PerturbationSettings:
@@ -78,7 +91,7 @@ def complete_perturbation(given: PerturbationSettings, task: Task) -> Perturbati
     if task.num_classes is None or task.draw is not None:
         raise SettingError(f"{task.name} has no classes: the perturbation game needs a classification task")
     filled = given.model_dump()
-    epsilon = given.epsilon if given.epsilon is not None else task.defaults.get("epsilon")
+    epsilon = given.epsilon if given.epsilon is not None else _usual_radius(given.norm, task)
     for name in ("epsilon_attacker", "epsilon_defender"):
         if filled[name] is None:
             filled[name] = epsilon
@@ -90,12 +103,17 @@ def complete_perturbation(given: PerturbationSettings, task: Task) -> Perturbati
     if given.clip is None:
         filled["clip"] = given.payoff != "flip-linear"
     if given.batch_size is None:
-        filled["batch_size"] = min(64, len(task.test))
-    if filled["batch_size"] > len(task.test):
-        raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.test)} test inputs")
-    if given.victim_weights and (given.victim_epochs is not None or given.victim_seed is not None):
-        raise SettingError("victim_weights stands in place of training: it excludes victim_epochs and victim_seed")
+        filled["batch_size"] = min(64, len(given.pool(task)))
+    if filled["batch_size"] > len(given.pool(task)):
+        raise SettingError(
+            f"batch_size {filled['batch_size']} exceeds the {len(given.pool(task))} {given.split} inputs"
+        )
     return PerturbationSettings(**filled)
+
+
+def _usual_radius(norm: Norm, task: Task) -> float | None:
+    radius = task.defaults.get("epsilon")
+    return radius if radius is None or norm == "l2" else float(radius) / math.prod(task.input_shape) ** 0.5
 
 
 def recipe_of(settings: PerturbationSettings, task: Task) -> Recipe:

@@ -1,4 +1,4 @@
-"""The state of the test-time game: G matches over minibatches of test inputs."""
+"""The state of the test-time game: G matches over minibatches of inputs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class PerturbationState(State):
         round, phase: rounds played, and the phase of the present one.
         seeds: match seeds, (G,).
         epsilon_attacker, epsilon_defender: radii, (G,).
-        order: this pass's order of the test inputs, (G, N).
-        sample_ids: which test inputs the minibatch holds, (G, B).
+        order: this pass's order of the inputs, (G, N).
+        sample_ids: which inputs of the split the minibatch holds, (G, B).
         inputs, labels: the clean minibatch and its true classes, (G, B, ...).
         classes: the classes the payoff is about, (G, B).
         first: the perturbation of who has moved already, (G, 1 or B, *input_shape).

@@ -19,7 +19,7 @@ from advgames.games.poisoning_state import PoisoningState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 from advgames.games.transition import Transition
 from advgames.optimizers import Params, make_optimizer
-from advgames.settings import parse
+from advgames.settings import parse, precision
 from advgames.tasks import Task, load_task
 from advgames.threat import Threat
 from advgames.victims import Victim
@@ -54,7 +54,7 @@ class PoisoningGame(Game[PoisoningState]):
         task: Task | str = "digits",
         *,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         data_root: str | None = None,
         **settings: Any,
     ) -> None:
@@ -64,13 +64,13 @@ class PoisoningGame(Game[PoisoningState]):
             task = load_task(task, data_root, *sizes)
         elif any(sizes):
             raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
-        self.device, self.dtype = torch.device(device), dtype
-        self.task = task.to(self.device, dtype)
+        self.device, self.dtype = torch.device(device), precision(dtype)
+        self.task = task.to(self.device, self.dtype)
         self.settings = complete(given, task)
         with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
             self.victim: Victim = task.make_victim()
         self.victim.batching = given.batching
-        self.victim.module.to(self.device, dtype)
+        self.victim.module.to(self.device, self.dtype)
         self.threat = Threat(given.norm, task.bounds)
         assert self.settings.optimizer and self.settings.learning_rate
         self.optimizer = make_optimizer(self.settings.optimizer, self.settings.learning_rate, given.momentum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import os
 from collections import OrderedDict
 from dataclasses import asdict
@@ -78,6 +79,23 @@ def load_weights(task: Task, path: str | Path) -> nn.Module:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataFileError(f"{path}: cannot be read as weights of {task.name}'s victim: {error}") from error
     return frozen(module)
+
+
+def import_victim(place: str) -> nn.Module:
+    """The torch module that ``"my_module:name"`` is, or that the function of that name returns.
+
+    Raises:
+        SettingError: there is nothing to import, or it is no torch module.
+    """
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(f"victim {place!r} cannot be imported as 'my_module:name': {error}") from error
+    made = found if isinstance(found, nn.Module) or not callable(found) else found()
+    if not isinstance(made, nn.Module):
+        raise SettingError(f"victim {place!r} must be a torch module, or a function that returns one, got {made!r}")
+    return made
 
 
 def frozen(module: nn.Module) -> nn.Module:

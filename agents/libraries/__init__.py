@@ -59,10 +59,15 @@ def attack(
 ) -> Attacked:
     """Run an attack of a library: ``attack("foolbox:LinfPGD", model, x, y, radius=0.3, norm="linf", steps=20)``.
 
+    Options of the attack may also stand in the name, as in agents' names: ``"foolbox:LinfPGD(steps=20)"``.
+
     See :class:`LibraryAttack` for the arguments, what is returned and what is raised.
     """
+    from advgames.agents.registry import parse_name
+
+    text, named = parse_name(text, text)
     library, name = _split(text)
-    run = LibraryAttack(library, name, options)
+    run = LibraryAttack(library, name, {**named, **options})
     return run(model, inputs, labels, radius=radius, norm=norm, bounds=bounds, seed=seed)
 
 

@@ -91,7 +91,8 @@ class LibraryAttack:
             SettingError: an attack of another norm, or one that fails on this victim or these inputs.
         """
         if norm not in self._facts.norms:
-            raise SettingError(f"{self!r} searches in {' and '.join(self._facts.norms) or 'no norm'}, not in {norm}")
+            norms = " and ".join(self._facts.norms) or "no norm"
+            raise SettingError(f"{self!r} searches in {norms}, not in {norm}: choose another norm or attack")
         check_bounds(bounds)
         check_inputs(inputs, bounds)
         check_labels(labels, inputs)

@@ -76,7 +76,7 @@ class Library(ABC):
 
     name: ClassVar[str]
     module: ClassVar[str]
-    install: ClassVar[str] = "pip install 'advgames[attacks]'"
+    install: ClassVar[str] = "the extra 'attacks' (pip install '.[attacks]' in the folder of advgames)"
     ours: ClassVar[frozenset[str]] = frozenset()
 
     @property
