@@ -174,7 +174,7 @@ def test_arrows_mark_best_replies(source: str) -> None:
 
 def test_times_are_per_move_and_match(page: str) -> None:
     assert "10.0 ms" in page and "2.00 ms" in page  # 30 and 6 ms per move of a batch of 3 matches
-    assert "took 4 min 00 s of playing time" in page  # 4 batches of 60 s
+    assert "Moves and rounds of all matches together took 4 min 00 s." in page  # 4 batches of 60 s
 
 
 def test_the_page_says_how_it_was_made(page: str) -> None:
