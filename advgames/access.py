@@ -76,6 +76,10 @@ class Access:
         """Seeds (G,) for this player's own randomness, fresh each round."""
         return rng.bits(self._noise_keys, "seeds", self.round, ()) & 0x7FFFFFFFFFFFFFFF
 
+    def pick(self, count: int) -> Tensor:
+        """One of `count`, (G,): by this player's randomness, and apart from every other draw of it."""
+        return (rng.bits(self._noise_keys, "pick", self.round, ()) & 0x7FFFFFFFFFFFFFFF) % count
+
     def pool(self, ascent: Tensor) -> Tensor:
         """Directions (G, B, *input_shape) for this player's action: their mean, (G, 1, ...), where it plays one."""
         return ascent.mean(1, keepdim=True) if self.shared else ascent

@@ -143,9 +143,8 @@ class Match:
     def played(self, agent: str, player: Player | None) -> Any:
         """:meth:`move` as an element of the agent's action space: of a mix one draw, by the match's own randomness."""
         action, space = self.move(agent, player)[0], self.action_spaces[agent]
-        if space.shape is not None and action.ndim > len(space.shape):
-            pick = self.access(agent).noise_seeds % len(action)
-            action = action[int(pick[0])]
+        if space.shape is not None and action.ndim > len(space.shape) and (access := self.access(agent)).may_mix:
+            action = action[int(access.pick(len(action))[0])]
         return as_array(space, action)
 
     def measures(self) -> dict[str, float]:

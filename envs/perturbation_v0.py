@@ -16,7 +16,7 @@ Defenses", section 2).
 
 ### A round
 
-1. A minibatch `x` of test inputs is drawn.
+1. A minibatch `x` of inputs is drawn, from the test set unless `split` says otherwise.
 2. `attacker_0` submits `a`, a perturbation of each input, and `defender_0` submits `d`: one vector for all inputs
    (`defense="vector"`) or one of each (`defense="per-input"`). By `order`, they move `"simultaneous"`, or
    `"attacker-first"` (the defender sees `x' = x + epsilon_attacker * a`, and nothing else), or `"defender-first"`
@@ -64,8 +64,9 @@ the true `"label"` (the default of the other two).
 ### Arguments
 
 `env`, `raw_env`, `parallel_env`, `gym_env` and `vector_env` take, beside their own arguments, a `task` (`"polygon"`,
-`"digits"`, `"digits:0v1"`, `"mnist"`, `"mnist:3v5"`, ...), a `victim` (any trained torch module, in place of the task's
-own), `data_root`, `dtype`, `device`, and the settings of `advgames.games.PerturbationSettings`:
+`"digits"`, `"digits:0v1"`, `"mnist"`, `"mnist:3v5"`, ...), a `victim` (any trained torch module in place of the task's
+own, or `"my_module:name"` of one), `data_root`, `dtype`, `device`, and the settings of
+`advgames.games.PerturbationSettings`:
 
 | Argument | Meaning |
 |---|---|
@@ -73,6 +74,7 @@ own), `data_root`, `dtype`, `device`, and the settings of `advgames.games.Pertur
 | `epsilon`, `epsilon_attacker`, `epsilon_defender` | radius of both players, or of one |
 | `norm`, `clip` | `"l2"` or `"linf"`; whether inputs stay in their valid range |
 | `rounds`, `batch_size` | minibatches per episode, inputs per minibatch |
+| `split` | `"test"`, `"validation"` or `"train"`: where inputs come from |
 | `access_attacker`, `access_defender` | `"white-box"`, `"soft-label"` or `"hard-label"` |
 | `victim_seed`, `victim_epochs`, `victim_weights` | how the task's victim is trained, or its weights |
 | `train_size`, `validation_size`, `test_size` | how much of the data to use |

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,13 @@ from advgames.victims import FixedVictim, Victim, margin, mlp
 ORDERS = ["simultaneous", "attacker-first", "defender-first"]
 every_order = pytest.mark.parametrize("order", ORDERS)
 DOUBLE = {"dtype": torch.float64}
+
+
+class Named(nn.Module):
+    """No logits, but a dict that holds them."""
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        return {"logits": inputs}
 
 
 def plane(**settings: Any) -> PerturbationGame:
@@ -533,8 +541,22 @@ def test_a_victim_of_ones_own_plays_wherever_the_task_s_does(tmp_path: Path, mon
     ]
     assert paid[0][0].payoffs == paid[1][0].payoffs == paid[2][0].payoffs
     assert paid[0][0].payoffs != play("perturbation", "polygon", players, 2, settings)[0].payoffs
+    assert play("perturbation", "polygon", players, 2, settings, victim="own_nets:net")[0].settings["victim"]
+    with pytest.raises(errors.SettingError, match="given twice"):
+        play("perturbation", "polygon", players, 2, {**settings, "victim": "own_nets:net"}, victim=net)
     with pytest.raises(errors.SettingError, match="its own victim"):
         play("poisoning", "linear-regression", victim=net)
+
+
+def test_a_function_that_makes_a_victim_makes_the_same_one_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new_nets.py").write_text("import torch\ndef made(): return torch.nn.Linear(2, 2)")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = torch.random.get_rng_state()
+    inputs = load_task("polygon").test.inputs
+    logits = [PerturbationGame("polygon", victim="new_nets:made").victim.logits(inputs) for _ in range(2)]
+    assert torch.equal(*logits) and torch.equal(before, torch.random.get_rng_state())
 
 
 def test_inputs_come_from_the_split_that_is_asked_for() -> None:
@@ -543,6 +565,11 @@ def test_inputs_come_from_the_split_that_is_asked_for() -> None:
         pool = {"train": game.task.train, "validation": game.task.validation, "test": game.task.test}[split]
         state = game.reset([0])
         assert torch.equal(state.inputs[0], pool.inputs[state.sample_ids[0]])
+        others = game.task.validation if split == "train" else game.task.train
+        access = game.access(state, "defender")
+        assert torch.equal(access.known(None), others.inputs)
+        shown = game.observe(state, "defender")["inputs"][0]
+        assert all(any(torch.equal(one, other) for other in others.inputs) for one in shown)
 
 
 def test_the_usual_radius_is_as_long_in_either_norm() -> None:
@@ -550,28 +577,47 @@ def test_the_usual_radius_is_as_long_in_either_norm() -> None:
     assert radii == [1.3, pytest.approx(1.3 / 8)]
 
 
+class Corners(Agent):
+    """Three draws, in an order that its own randomness decides."""
+
+    def act(self, observation: Any, access: Any) -> Tensor:
+        turn = int(access.noise_seeds[0]) % 3
+        return torch.tensor([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]).roll(turn, 0).reshape(1, 3, 1, 2)
+
+
 @pytest.mark.parametrize("order", ["simultaneous", "attacker-first"])
 def test_a_mix_plays_one_of_its_draws_where_one_action_is_asked_for(order: str) -> None:
-    """The faces stepped by hand take one action of the space; every draw gets its turn."""
-
-    class Corners(Agent):
-        def act(self, observation: Any, access: Any) -> Tensor:
-            return torch.tensor([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]).reshape(1, 3, 1, 2)
-
+    """The faces stepped by hand take one action of the space; every draw gets its turn, by the seed of the match."""
     env = perturbation_v0.env(task="polygon", order=order, rounds=30)
-    env.reset(seed=0)
-    played = []
-    for agent in env.agent_iter():
-        _, _, terminated, truncated, _ = env.last()
-        action = None if terminated or truncated else env.unwrapped.move(Corners() if "defender" in agent else None)
-        if action is not None and "defender" in agent:
-            played.append(tuple(action.reshape(-1).tolist()))
-        env.step(action)
-    assert len(played) == 30 and set(played) == {(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0)}
+
+    def played(seed: int) -> list[Any]:
+        env.reset(seed=seed)
+        found = []
+        for agent in env.agent_iter():
+            _, _, terminated, truncated, _ = env.last()
+            if terminated or truncated:
+                env.step(None)
+                continue
+            action = env.unwrapped.move(Corners() if agent == "defender_0" else None)
+            if agent == "defender_0":
+                assert np.array_equal(action, env.unwrapped.move(Corners()))  # asked twice, the same answer
+                found.append(tuple(action.reshape(-1).tolist()))
+            env.step(action)
+        return found
+
+    first = played(0)
+    assert len(first) == 30 and set(first) == {(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0)}
+    assert played(0) == first != played(1)
     parallel = perturbation_v0.parallel_env(task="polygon")
     parallel.reset(seed=0)
-    action = parallel.move("defender_0", Corners())
-    assert parallel.action_space("defender_0").contains(action)
+    assert parallel.action_space("defender_0").contains(parallel.move("defender_0", Corners()))
+
+
+def test_who_moves_first_plays_no_mix_in_the_faces_either() -> None:
+    env = perturbation_v0.env(task="polygon", order="defender-first")
+    env.reset(seed=0)
+    with pytest.raises(errors.ActionShapeError):
+        env.step(env.unwrapped.move(Corners()))
 
 
 def test_a_perturbation_per_input_names_what_one_vector_needs() -> None:
@@ -592,8 +638,8 @@ def test_a_perturbation_per_input_names_what_one_vector_needs() -> None:
         ({"epsilon": -1.0}, errors.SettingError, "epsilon"),
         ({"train_size": 5}, errors.SettingError, "polygon"),
         ({"victim_weights": "nowhere.safetensors"}, errors.DataFileError, "nowhere"),
-        ({"victim_weights": "a", "victim_epochs": 1}, errors.SettingError, "or trained"),
-        ({"victim": "a:b", "victim_weights": "c"}, errors.SettingError, "or loaded"),
+        ({"victim_weights": "a", "victim_epochs": 1}, errors.SettingError, "one only"),
+        ({"victim": "a:b", "victim_weights": "c"}, errors.SettingError, "one only"),
         ({"victim": "no_such_module:net"}, errors.SettingError, "no_such_module"),
         ({"victim": "math:no_such_name"}, errors.SettingError, "no_such_name"),
         ({"victim": "math:pi"}, errors.SettingError, "torch module"),
@@ -616,9 +662,13 @@ def test_tasks_and_victims_that_cannot_be_played_are_refused() -> None:
         PerturbationGame("digits", victim=nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
     with pytest.raises(errors.VictimError, match=r"fails on an input of shape \(1, 8, 8\)"):
         PerturbationGame("digits", victim=nn.Linear(3, 10))
+    with pytest.raises(errors.VictimError, match="fails on an input"):
+        PerturbationGame("polygon", victim=nn.BatchNorm2d(2))
+    with pytest.raises(errors.VictimError, match="got dict"):
+        PerturbationGame("polygon", victim=Named())
     with pytest.raises(errors.SettingError, match="torch module"):
         PerturbationGame("digits", victim=lambda x: x)  # type: ignore[arg-type]
-    with pytest.raises(errors.SettingError, match="or trained"):
+    with pytest.raises(errors.SettingError, match="one only"):
         PerturbationGame("digits", victim=nn.Linear(64, 10), victim_seed=1)
     with pytest.raises(errors.SettingError, match="dtype"):
         PerturbationGame("digits", dtype="float16")

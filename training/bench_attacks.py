@@ -49,7 +49,7 @@ def _row(
 ) -> Row:
     """Ours against the bare loop, this in the chunks that a first round finds fastest."""
     in_chunks = [functools.partial(_in_chunks, bare, x, y, chunk) for chunk in CHUNKS]
-    tried = medians(device, *in_chunks, repetitions=1, warm_up=1, clock=time.process_time)
+    tried = medians(device, *in_chunks, repetitions=3, warm_up=1, clock=time.process_time)
     best = in_chunks[tried.index(min(tried))]
     ours_s, bare_s = medians(device, ours, best, repetitions=5, warm_up=1, clock=time.process_time)
     return Row(f"{name} / bare loop", ours_s / bare_s, bound, "at most", ours_s)

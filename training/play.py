@@ -40,7 +40,7 @@ def play(
     dtype: str = "float32",
     evaluations: int = 20,
     data_root: str | None = None,
-    victim: nn.Module | None = None,
+    victim: nn.Module | str | None = None,
     progress: Progress = silent,
 ) -> list[MatchRecord]:
     """Play one pairing over seeds and return its records.
@@ -53,7 +53,8 @@ def play(
         device, dtype: where and in what precision.
         evaluations: how often on the way the curves are measured.
         data_root: folder of data files; default: the environment variable ADVGAMES_DATA.
-        victim: of a test-time game, a trained module to attack in place of the task's own.
+        victim: of a test-time game, a trained module to attack in place of the task's own (records do not name it), or
+            the place to import one from, ``"my_module:name"`` (they do).
         progress: called with events, see :mod:`advgames.training.progress`.
 
     Raises:
@@ -61,6 +62,8 @@ def play(
     """
     if game not in GAMES:
         raise UnknownNameError("game", game, GAMES)
+    if isinstance(victim, str):
+        settings, victim = {**(settings or {}), "victim": victim}, None
     players = {**dict.fromkeys(GAMES[game].players, "level-1"), **(players or {})}
     for player, agent in players.items():
         if not isinstance(agent, str | Agent):
@@ -205,6 +208,8 @@ def build_game(
         raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
     given: dict[str, Any] = {"device": place, "dtype": spec.dtype, "data_root": data_root}
     if victim is not None:
+        if "victim" in spec.settings:
+            raise SettingError("a victim is given twice: as a module and as a setting")
         if "victim" not in GAMES[spec.game].settings_model.model_fields:
             raise SettingError(f"{spec.game} trains its own victim: none can be given")
         given["victim"] = victim

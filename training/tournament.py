@@ -56,7 +56,7 @@ def tournament(
         checkpoint_every: seconds between checkpoints within a batch.
 
     Raises:
-        UnknownNameError, SettingError, DataFileError, AccessError: before anything is played or written.
+        ConfigError, UnknownNameError, SettingError, DataFileError, AccessError: before anything is played or written.
         ResultsMismatchError: `out` holds another tournament.
     """
     if not isinstance(spec, TournamentSpec):

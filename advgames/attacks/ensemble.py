@@ -79,6 +79,9 @@ def every_rival(attack: Attack) -> Attack:
         attack: one with a `loss`: :func:`fgm`, :func:`bim`, :func:`pgd`.
     """
 
+    if not callable(attack):
+        raise SettingError(f"every_rival takes a function, such as advgames.attacks.pgd, got {attack!r}")
+
     def each(model: Model, inputs: Tensor, labels: Tensor, **settings: Any) -> Attacked:
         """The worst case per input; settings as of the attack, but for `loss` and `targeted`."""
         if taken := {"loss", "targeted"} & set(settings):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from advgames.attacks.base import Attacked, Model, Norm
-from advgames.attacks.checks import check_count, check_radius
+from advgames.attacks.checks import check_count, check_labels, check_radius
 from advgames.attacks.losses import Loss, LossName
 from advgames.attacks.norms import Bounds, Geometry, Size
 from advgames.attacks.problem import ChunkSize, Problem
@@ -103,7 +103,8 @@ def bim(
 ) -> Attacked:
     """The basic iterative method (Kurakin et al., 2017): :func:`pgd` from the inputs, alpha = radius / T by default."""
     check_count("steps", steps)
-    check_radius(radius, labels, inputs.dtype)
+    check_labels(labels, inputs)
+    check_radius(radius, labels, inputs.dtype)  # before it is divided
     return pgd(
         model,
         inputs,

@@ -93,9 +93,11 @@ class PerturbationGame(Game[PerturbationState]):
     def _module(self, task: Task, victim: nn.Module | None) -> nn.Module:
         given = self.settings
         trained = given.victim_epochs is not None or given.victim_seed is not None
-        if sum([victim is not None or given.victim is not None, given.victim_weights is not None, trained]) > 1:
-            raise SettingError("a victim is given, or loaded (victim_weights), or trained (victim_epochs, victim_seed)")
-        if given.victim is not None:
+        if sum([victim is not None or bool(given.victim), bool(given.victim_weights), trained]) > 1:
+            raise SettingError(
+                "a victim is given, or loaded (victim_weights), or trained (victim_epochs, victim_seed): one only"
+            )
+        if given.victim:
             victim = import_victim(given.victim)
         if victim is not None:
             if not isinstance(victim, nn.Module):
@@ -165,7 +167,7 @@ class PerturbationGame(Game[PerturbationState]):
         counts = state.queries_attacker if attacks else state.queries_defender
         meter = Meter(None if level == "white-box" else counts)
         state.meters.append(meter)
-        victim, train = self.victim, self.task.train
+        victim, others = self.victim, self.settings.known(self.task)
 
         def hard(inputs: Tensor) -> Tensor:
             return victim.logits(inputs).argmax(-1)
@@ -174,7 +176,7 @@ class PerturbationGame(Game[PerturbationState]):
             return victim.logits(inputs)
 
         def known(count: int | None) -> Tensor:
-            return train.inputs[:count].clone()
+            return others.inputs[:count].clone()
 
         common: dict[str, Any] = {
             "player": player,
@@ -356,8 +358,8 @@ class PerturbationGame(Game[PerturbationState]):
             return state.inputs
         if self.phases[0] == ("attacker",):
             return torch.zeros_like(state.inputs)
-        drawn = rng.bits(state.seeds, "known", state.round, (self.batch_size,))
-        return self.task.train.inputs[(drawn & 0x7FFFFFFF) % len(self.task.train)]
+        drawn, others = rng.bits(state.seeds, "known", state.round, (self.batch_size,)), self.settings.known(self.task)
+        return others.inputs[(drawn & 0x7FFFFFFF) % len(others)]
 
     def _rows(self, player: str) -> int:
         """Perturbations that make one action."""

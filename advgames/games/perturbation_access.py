@@ -43,8 +43,8 @@ class Meter:
 class HardLabelAccess(Access):
     """The victim as an oracle of classes, every query counted.
 
-    ``known(n)`` are inputs from the same source as the game's, which every player has: the first n training inputs, or
-    all with None; a copy.
+    ``known(n)`` are inputs from the same source as the game's, which every player has: the first n training inputs
+    (validation inputs where the game is played on the training set), or all with None; a copy.
 
     Attributes:
         num_classes: K.

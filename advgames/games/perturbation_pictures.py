@@ -41,7 +41,7 @@ def pictures(game: PerturbationGame, state: PerturbationState, match: int = 0) -
     - window_paths (m, 2, 2): where x' and x'' lie, projected onto the plane, as (s, t).
     - window_outline (m, A): where the sphere of radius eps_atk cuts the plane, at A angles from 0 to 2 pi.
 
-    Of the first SETS test inputs, linearised (P2; additive_nash.txt eq. 5):
+    Of the first SETS inputs, linearised (P2; additive_nash.txt eq. 5):
 
     - phi (S, S): phi(eps_def (s p + t q)) against an attacker of radius eps_atk, rows t and columns s, both from
       -phi_reach to phi_reach.

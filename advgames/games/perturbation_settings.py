@@ -46,7 +46,7 @@ class PerturbationSettings(Settings):
             (P1) has no range.
         access_attacker, access_defender: what a player may know of the victim.
         victim: a trained torch module to attack in place of the task's own, by the place to import it from,
-            ``"my_module:name"``; or of a function without arguments that returns one.
+            ``"my_module:name"``; or of a function without arguments that returns one, the same at every call.
         victim_seed, victim_epochs: how the victim is trained; None: as the task says.
         victim_weights: a safetensors file with weights for the task's own architecture, in place of training it.
         train_size, validation_size, test_size: how much of the task's data to use.
@@ -80,6 +80,10 @@ class PerturbationSettings(Settings):
     def pool(self, task: Task) -> Split:
         """The inputs that minibatches are drawn from."""
         return {"train": task.train, "validation": task.validation, "test": task.test}[self.split]
+
+    def known(self, task: Task) -> Split:
+        """Other inputs from the same source, which players know: the training set, unless the game is played on it."""
+        return task.validation if self.split == "train" else task.train
 
 
 def complete_perturbation(given: PerturbationSettings, task: Task) -> PerturbationSettings:

@@ -133,7 +133,7 @@ def _sentences(arrays: dict[str, NDArray[Any]], marked: Sequence[tuple[str, Pane
     own, other = (number(float(radius)) for radius in arrays["radii"])
     shares = percent(always / count), percent(never / count)
     found = [
-        f"{count} test inputs, an attacker of radius {own}, a defender of radius {other}. {shares[0]} keep their class "
+        f"{count} inputs, an attacker of radius {own}, a defender of radius {other}. {shares[0]} keep their class "
         f"wherever in this picture the defence lies, {shares[1]} nowhere.",
         f"Without a defence φ is {percent(float(arrays['phi_at'][0]))}.",
     ]

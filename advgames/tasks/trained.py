@@ -84,6 +84,9 @@ def load_weights(task: Task, path: str | Path) -> nn.Module:
 def import_victim(place: str) -> nn.Module:
     """The torch module that ``"my_module:name"`` is, or that the function of that name returns.
 
+    The function is called once per batch of matches, in every process, and must return the same module each time;
+    torch's global generator is seeded for it, and restored.
+
     Raises:
         SettingError: there is nothing to import, or it is no torch module.
     """
@@ -92,7 +95,9 @@ def import_victim(place: str) -> nn.Module:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingError(f"victim {place!r} cannot be imported as 'my_module:name': {error}") from error
-    made = found if isinstance(found, nn.Module) or not callable(found) else found()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        made = found if isinstance(found, nn.Module) or not callable(found) else found()
     if not isinstance(made, nn.Module):
         raise SettingError(f"victim {place!r} must be a torch module, or a function that returns one, got {made!r}")
     return made

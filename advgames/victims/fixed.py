@@ -52,8 +52,10 @@ class FixedVictim:
         try:
             with torch.no_grad():
                 example = module(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
-        except RuntimeError as error:
+        except Exception as error:
             raise VictimError(f"the victim fails on an input of shape {input_shape}: {error}") from error
+        if not isinstance(example, Tensor):
+            raise VictimError(f"expected logits (1, K) with K >= 2 of one input, got {type(example).__name__}")
         if example.ndim != 2 or example.shape[0] != 1 or example.shape[1] < 2:
             raise VictimError(f"expected logits (1, K) with K >= 2 of one input, got shape {tuple(example.shape)}")
         self.num_classes = int(example.shape[1])

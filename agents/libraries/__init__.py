@@ -63,7 +63,7 @@ def attack(
 
     See :class:`LibraryAttack` for the arguments, what is returned and what is raised.
     """
-    from advgames.agents.registry import parse_name
+    from advgames.agents.registry import parse_name  # which imports this package
 
     text, named = parse_name(text, text)
     library, name = _split(text)
