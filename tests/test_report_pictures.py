@@ -243,7 +243,7 @@ def test_the_page_speaks_of_the_game_it_shows(images_page: str, plane_page: str)
 def test_two_dimensional_inputs_have_one_plane_with_every_defence(plane_page: str) -> None:
     text = text_of(plane_page)
     assert all(section in text for section in SECTIONS) and "What the players do" not in text
-    assert text.count("test inputs, an attacker of radius 1") == 1
+    assert text.count("200 inputs, an attacker of radius 1") == 1
     there = re.search(
         r"At the v of smooth\(samples=60\) it is ([\d.]+) %; FGM is paid 1 − 2φ = −([\d.]+) against it", text
     )

@@ -57,5 +57,5 @@ def _unit_ball(problem: Problem, seed: int | Tensor, restart: int) -> Tensor:
         seeds, places = seed.to(problem.inputs.device), shape[1:-1]
     else:
         seeds, places = rng.seed_tensor([seed], problem.inputs.device), shape[:-1]
-    keys = rng.bits(seeds, "start", restart, places).flatten()
+    keys = rng.bits(seeds, "start", 0, places).flatten()
     return problem.geometry.random(keys, restart, shape[-1:], dtype).reshape(shape)
