@@ -1,7 +1,8 @@
-"""Settings as validated, immutable models; what pydantic refuses becomes one of the suite's named errors."""
+"""Settings as validated, immutable models; what is refused becomes one of the suite's named errors."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advgames.errors import SettingError, UnknownNameError
 
-__all__ = ["Settings", "parse", "precision"]
+__all__ = ["Settings", "imported", "parse", "precision"]
 
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
@@ -21,6 +22,19 @@ class Settings(BaseModel):
     """Base of all settings: immutable, hashable, no unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def imported(place: str, what: str) -> Any:
+    """What ``"my_module:name"`` names; `what` it is to be is said in the error.
+
+    Raises:
+        SettingError: there is no such module, or no such name in it.
+    """
+    module, _, name = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(f"{what} {place!r} cannot be imported as 'my_module:name': {error}") from error
 
 
 def precision(dtype: torch.dtype | str) -> torch.dtype:

@@ -13,11 +13,11 @@ from torch import Tensor
 from advgames import attacks
 from advgames.access import Access
 from advgames.agents.base import Agent
+from advgames.agents.sides import Attacker
 from advgames.errors import AccessError, SettingError, UnknownNameError
 from advgames.games.perturbation_access import SoftLabelAccess, WhiteBoxAccess
-from advgames.victims import margin
 
-__all__ = ["ATTACKS", "Attack", "Attacker", "Ensemble", "in_radii"]
+__all__ = ["ATTACKS", "Attack", "Ensemble", "in_radii"]
 
 #: attacks by name; as players they follow the margin, which does not vanish where the victim is sure
 ATTACKS: dict[str, Callable[..., attacks.Attacked]] = {
@@ -43,23 +43,6 @@ def in_radii(perturbed: Tensor, inputs: Tensor, access: Access) -> Tensor:
     radius = access.radius.reshape(-1, *[1] * (inputs.ndim - 1))
     scaled = torch.where(radius > 0, (perturbed - inputs) / radius.clamp(min=torch.finfo(radius.dtype).tiny), 0.0)
     return access.threat.project(scaled)
-
-
-class Attacker(Agent):
-    """Base of players that can only attack inputs of a fixed victim."""
-
-    def reset(self, access: Access) -> None:
-        """Begin a batch of matches.
-
-        Raises:
-            AccessError: the access granted is below what the agent needs.
-            SettingError: it is asked to defend, or the game has no fixed victim.
-        """
-        super().reset(access)
-        if access.sign < 0:
-            raise SettingError(f"{self!r} attacks: it cannot play the {access.player}")
-        if not hasattr(access, "predict"):
-            raise SettingError(f"{self!r} attacks a fixed victim, which this game does not have")
 
 
 class Attack(Attacker):
@@ -147,11 +130,7 @@ class Ensemble(Attacker):
         inputs, found, least = observation["inputs"], None, None
         for member in self.members:
             action = member.act(observation, access)
-            moved = access.threat.perturb(inputs, action, access.radius)
-            if isinstance(access, WhiteBoxAccess):
-                left = access.margins(moved)
-            else:
-                left = margin(access.logits(moved), access.labels)
+            left = access.margins(access.threat.perturb(inputs, action, access.radius))
             if found is None or least is None:
                 found, least = action, left
                 continue

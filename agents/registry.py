@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
 import inspect
 import re
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
 from advgames.errors import SettingError, UnknownNameError
+from advgames.settings import imported
 
 __all__ = ["AGENTS", "WRAPPERS", "make_agent", "register_agent"]
 
@@ -87,18 +87,9 @@ def _find(name: str) -> Callable[..., Agent]:
     if name.partition(":")[0] in LIBRARIES:
         return find(name)
     if ":" in name:
-        return _import(name)
+        factory: Callable[..., Agent] = imported(name, "agent")
+        return factory
     raise UnknownNameError("agent", name, [*AGENTS, "level-0", "level-1", "level-2", "level-3"])
-
-
-def _import(name: str) -> Callable[..., Agent]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SettingError(f"agent {name!r} cannot be imported: {error}") from error
-    factory: Callable[..., Agent] = found
-    return factory
 
 
 def parse_name(term: str, text: str) -> tuple[str, dict[str, Any]]:

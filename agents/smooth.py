@@ -9,32 +9,15 @@ import torch
 from torch import Tensor
 
 from advgames.access import Access
-from advgames.agents.base import Agent
+from advgames.agents.sides import Defender
 from advgames.errors import SettingError
-from advgames.games.perturbation_access import HardLabelAccess, WhiteBoxAccess
+from advgames.games.perturbation_access import WhiteBoxAccess
 from advgames.robust_sets import Maximum, Method, RobustSets, maximise
 
 __all__ = ["GaussianSmoothing", "Smooth"]
 
 
-class _Defender(Agent):
-    """Base of players that can only defend inputs of a fixed victim."""
-
-    def reset(self, access: Access) -> None:
-        """Begin a batch of matches.
-
-        Raises:
-            AccessError: the access granted is below what the agent needs.
-            SettingError: it is asked to attack, or the game has no fixed victim.
-        """
-        super().reset(access)
-        if access.sign > 0:
-            raise SettingError(f"{self!r} defends: it cannot play the {access.player}")
-        if not isinstance(access, HardLabelAccess):
-            raise SettingError(f"{self!r} defends a fixed victim, which this game does not have")
-
-
-class Smooth(_Defender):
+class Smooth(Defender):
     """One vector v for every input, the maximiser of phi_n(v) (P2; additive_nash.txt eq. 5-7).
 
     Together with FGM it is a Nash equilibrium of the game with a locally linear victim (Theorem 1), worth 1 - 2 phi(v*)
@@ -100,7 +83,7 @@ class Smooth(_Defender):
         return maximise(self._sets, attack_radius, radius, self.optimizer, **options)
 
 
-class GaussianSmoothing(_Defender):
+class GaussianSmoothing(Defender):
     """Isotropic Gaussian noise within the radius: the smoothing that ignores the victim (additive_nash.txt section 3).
 
     A randomised strategy: where nobody moves after it, it plays `draws` draws at once and the game pays their mean;

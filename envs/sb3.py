@@ -8,18 +8,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from advgames.envs.naming import Names
 from advgames.envs.players import Opponents, seat_opponents
-from advgames.envs.spaces import Ball, numpy_dtype
+from advgames.envs.spaces import boxed, numpy_dtype
 from advgames.envs.vector import GameVectorEnv
 from advgames.errors import ActionError, PhaseError
 from advgames.games import Game
-from advgames.threat import Threat
 
 __all__ = ["GameSB3VecEnv"]
 
@@ -56,11 +54,7 @@ class GameSB3VecEnv(VecEnv):
         names = Names(game.players)
         self.agent = names.agent(names.player(role))
         self.opponents = names.by_agent(seat_opponents(opponents, names.player(role), names))
-        action_space = self.env.action_spaces[self.agent]
-        self._threat: Threat | None = None
-        if isinstance(action_space, Ball):  # policies emit boxes: the nearest legal perturbation is played
-            self._threat = Threat(action_space.norm)
-            action_space = spaces.Box(-1.0, 1.0, action_space.shape, action_space.dtype.type)
+        action_space, self._threat = boxed(self.env.action_spaces[self.agent])
         self.render_mode = None
         super().__init__(num_games, self.env.observation_spaces[self.agent], action_space)
         self._submitted: Tensor | None = None
@@ -94,12 +88,10 @@ class GameSB3VecEnv(VecEnv):
         if self._submitted is None:
             raise PhaseError("step_async first")
         own, self._submitted = self._submitted, None
-        rewards = torch.zeros(self.num_envs, device=self.env.device, dtype=self.env.game.dtype)
-        paid, ended = self._play({self.agent: own})
-        rewards += paid
+        rewards, ended = self._play({self.agent: own})
         if ended is None:
             paid, ended = self._until_own_turn()
-            rewards += paid
+            rewards = rewards + paid
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = np.zeros(self.num_envs, dtype=bool)
         if ended is not None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from advgames.access import Access
 from advgames.envs.match import Match
 from advgames.envs.players import Opponents, seat_opponents
-from advgames.envs.spaces import Ball
+from advgames.envs.spaces import boxed
 from advgames.errors import PhaseError
 from advgames.games import Game
 from advgames.threat import Threat
@@ -59,9 +58,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         self.observation_space = self.match.observation_spaces[self.agent]
         self.action_space = self.match.action_spaces[self.agent]
         self._threat: Threat | None = None
-        if project_actions and isinstance(self.action_space, Ball):
-            self._threat = Threat(self.action_space.norm)
-            self.action_space = spaces.Box(-1.0, 1.0, self.action_space.shape, self.action_space.dtype.type)
+        if project_actions:
+            self.action_space, self._threat = boxed(self.action_space)
         self._reward = 0.0
 
     @property

@@ -20,7 +20,7 @@ from advgames.errors import (
 from advgames.games import spaces as core
 from advgames.threat import Norm, Threat
 
-__all__ = ["Ball", "as_array", "check_action", "numpy_dtype", "to_gymnasium"]
+__all__ = ["Ball", "as_array", "boxed", "check_action", "numpy_dtype", "to_gymnasium"]
 
 Array: TypeAlias = NDArray[Any]
 T = TypeVar("T")
@@ -94,6 +94,13 @@ def to_gymnasium(space: core.Space | core.Observation, dtype: torch.dtype) -> sp
     if space.shape == ():
         return spaces.Discrete(space.n)
     return spaces.MultiDiscrete(np.full(space.shape, space.n, dtype=np.int64))
+
+
+def boxed(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Threat | None]:
+    """The box that policies emit in place of a ball, and what projects it onto the ball; other spaces as they are."""
+    if not isinstance(space, Ball):
+        return space, None
+    return spaces.Box(-1.0, 1.0, space.shape, space.dtype.type), Threat(space.norm)
 
 
 def as_array(space: spaces.Space[Any], values: torch.Tensor) -> Any:

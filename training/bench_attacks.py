@@ -65,8 +65,8 @@ def _in_chunks(bare: Bare, x: Tensor, y: Tensor, chunk: int) -> tuple[Tensor, ..
     return tuple(map(torch.cat, zip(*found, strict=True)))
 
 
-class _PgdLinf:
-    """One step of the size of the radius is FGSM."""
+class _Pgd:
+    """Projected gradient; one step of the size of the radius is FGSM."""
 
     def __init__(self, net: nn.Module, radius: float, size: float, steps: int) -> None:
         self.net, self.radius, self.size, self.steps = net, radius, size, steps
@@ -78,29 +78,27 @@ class _PgdLinf:
             loss = cross_entropy(self.net(adversarial), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, adversarial)
             with torch.no_grad():
-                adversarial = adversarial + self.size * gradient.sign()
-                adversarial = (x + (adversarial - x).clamp(-self.radius, self.radius)).clamp(0, 1)
+                adversarial = self.moved(adversarial, gradient, x)
         with torch.no_grad():
             return adversarial, self.net(adversarial).argmax(1) != y
 
+    def moved(self, adversarial: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
+        raise NotImplementedError
 
-class _PgdL2:
-    def __init__(self, net: nn.Module, radius: float, size: float, steps: int) -> None:
-        self.net, self.radius, self.size, self.steps = net, radius, size, steps
 
-    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        adversarial = x
-        for _ in range(self.steps):
-            adversarial = adversarial.detach().requires_grad_()
-            loss = cross_entropy(self.net(adversarial), y, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, adversarial)
-            with torch.no_grad():
-                length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
-                delta = adversarial + self.size * gradient / length.view(-1, 1, 1, 1) - x
-                length = delta.flatten(1).norm(dim=1).clamp(min=self.radius)
-                adversarial = (x + delta * (self.radius / length).view(-1, 1, 1, 1)).clamp(0, 1)
-        with torch.no_grad():
-            return adversarial, self.net(adversarial).argmax(1) != y
+class _PgdLinf(_Pgd):
+    def moved(self, adversarial: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
+        adversarial = adversarial + self.size * gradient.sign()
+        return (x + (adversarial - x).clamp(-self.radius, self.radius)).clamp(0, 1)
+
+
+class _PgdL2(_Pgd):
+    def moved(self, adversarial: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+        delta = adversarial + self.size * gradient / length.view(-1, 1, 1, 1) - x
+        length = delta.flatten(1).norm(dim=1).clamp(min=self.radius)
+        shortened: Tensor = delta * (self.radius / length).view(-1, 1, 1, 1)
+        return (x + shortened).clamp(0, 1)
 
 
 class _CarliniWagner:

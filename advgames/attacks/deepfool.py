@@ -98,12 +98,12 @@ def _newton_step(problem: Problem, points: Tensor, rivals: Tensor, overshoot: fl
     leaf, label = problem.leaf(points), problem.labels.unsqueeze(-1)
     logits = problem.logits(leaf)
     values, here = problem.settled(logits), points.detach()
-    low, high = _free(problem, here) if hold else (None, None)
+    free = _free(here, *problem.bounds) if hold and problem.bounds is not None else None
     least, nearest = torch.full_like(values[..., :1], torch.inf), torch.zeros_like(here)
     for rival in torch.split(rivals, 1, -1):
         difference = torch.zeros_like(values).scatter(-1, rival, 1.0).scatter(-1, label, -1.0)
         w = problem.pull_back(logits, difference, leaf, again=True)
-        w = w if low is None else w.clamp(low, high)
+        w = w if free is None else w.clamp(*free)
         gap = values.gather(-1, label) - values.gather(-1, rival)
         slope = problem.geometry.dual(w)
         distance = torch.where(slope > 0, gap / torch.where(slope > 0, slope, 1.0), torch.inf)
@@ -113,12 +113,9 @@ def _newton_step(problem: Problem, points: Tensor, rivals: Tensor, overshoot: fl
     return problem.geometry.step(nearest, torch.where(least < torch.inf, size, 0.0), points, problem.bounds)
 
 
-def _free(problem: Problem, points: Tensor) -> tuple[Tensor, Tensor]:
+def _free(points: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     """Limits of gradient entries, 0 where to follow them would leave the bounds, and else infinite."""
     infinite = torch.full((), torch.inf, dtype=points.dtype, device=points.device)
-    if problem.bounds is None:
-        return -infinite, infinite
-    low, high = problem.bounds
     return torch.where(points <= low, 0.0, -infinite), torch.where(points >= high, 0.0, infinite)
 
 

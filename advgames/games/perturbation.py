@@ -16,7 +16,7 @@ from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.batches import PLAYERS_RADII, next_ids, radii
 from advgames.games.perturbation_access import HardLabelAccess, Meter, SoftLabelAccess, WhiteBoxAccess
 from advgames.games.perturbation_outcome import Outcome, outcome
-from advgames.games.perturbation_settings import PerturbationSettings, complete_perturbation, recipe_of
+from advgames.games.perturbation_settings import PerturbationSettings, recipe_of
 from advgames.games.perturbation_state import PerturbationState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 from advgames.games.transition import Transition
@@ -80,7 +80,7 @@ class PerturbationGame(Game[PerturbationState]):
         elif any(sizes):
             raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
         self.device, self.dtype = torch.device(device), precision(dtype)
-        self.settings = complete_perturbation(given, task)
+        self.settings = given.completed(task)
         self.phases = _PHASES[given.order]
         chunk = given.chunk_size or (256 if self.device.type == "cpu" else 4096)
         module = self._module(task, victim).to(self.device, self.dtype)
@@ -119,7 +119,7 @@ class PerturbationGame(Game[PerturbationState]):
 
     def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """The two radii of a match with these settings."""
-        found = complete_perturbation(parse(PerturbationSettings, settings, self.name), self.task)
+        found = parse(PerturbationSettings, settings, self.name).completed(self.task)
         return {name: float(getattr(found, name)) for name in PLAYERS_RADII}
 
     def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> PerturbationState:
@@ -308,7 +308,9 @@ class PerturbationGame(Game[PerturbationState]):
         return perturb(state.inputs, scale[0] * attack + scale[1] * defense, torch.ones_like(own))
 
     def _outcome(self, state: PerturbationState, points: Tensor) -> Outcome:
-        return outcome(self.victim, self.settings.payoff, self.threat, state, points)
+        known = self.settings.reference == "prediction"
+        predicted = state.classes if known else self.victim.logits(state.inputs).argmax(-1)
+        return outcome(self.victim, self.settings.payoff, self.threat, state, predicted, points)
 
     def _transition(self, state: PerturbationState, attacks: Tensor, defenses: Tensor) -> Transition:
         attack, defense = attacks[:, 0], defenses[:, 0]

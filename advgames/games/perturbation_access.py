@@ -106,6 +106,10 @@ class SoftLabelAccess(HardLabelAccess):
         """
         return self._meter.ask(self._soft_oracle, inputs, match)
 
+    def margins(self, inputs: Tensor) -> Tensor:
+        """What is left of the classes' margins at `inputs`, (G, B); a query each."""
+        return margin(self.logits(inputs), self.labels)
+
 
 class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
     """The victim itself; nothing is counted.
@@ -152,7 +156,7 @@ class WhiteBoxAccess(SoftLabelAccess, WhiteBox):
         return self._victim.pulled(at, weights) / inputs.shape[1]
 
     def margins(self, inputs: Tensor) -> Tensor:
-        """What is left of the classes' margins at `inputs`, as the payoff judges it, (G, B)."""
+        """What is left of the classes' margins at `inputs` as the payoff judges it, under f or f_L, (G, B)."""
         return margin(self._logits_of_payoff(inputs), self.labels)
 
     def _logits_of_payoff(self, inputs: Tensor) -> Tensor:

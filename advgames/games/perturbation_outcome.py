@@ -26,17 +26,19 @@ class Outcome:
     tallies: dict[str, Tensor]
 
 
-def outcome(victim: FixedVictim, payoff: Payoff, threat: Threat, state: PerturbationState, points: Tensor) -> Outcome:
+def outcome(
+    victim: FixedVictim, payoff: Payoff, threat: Threat, state: PerturbationState, predicted: Tensor, points: Tensor
+) -> Outcome:
     """Means over the minibatch and over draws of the perturbed inputs `points` (G, D, B, *input_shape).
+
+    `predicted` (G, B) are the victim's classes of the clean inputs.
 
     An input's class is kept while its margin is not negative: the robust sets of additive_nash.txt Lemma 1 are closed.
     """
     draws, flat = points.shape[1], points.transpose(0, 1)  # (D, G, B, ...)
     tallies: dict[str, Tensor] = {}
     gains = []
-    clean = victim.logits(state.inputs)
-    _add(tallies, "clean_accuracy", clean.argmax(-1) == state.labels, 1)
-    predicted = clean.argmax(-1)
+    _add(tallies, "clean_accuracy", predicted == state.labels, 1)
     linear = victim.linear_logits(state.inputs, flat) if payoff == "flip-linear" else None
     for draw, moved in enumerate(flat):
         logits = victim.logits(moved)

@@ -13,7 +13,7 @@ from advgames.settings import Settings
 from advgames.tasks import Recipe, Split, Task
 from advgames.threat import Norm
 
-__all__ = ["Defense", "Level", "Order", "Payoff", "PerturbationSettings", "complete_perturbation", "recipe_of"]
+__all__ = ["Defense", "Level", "Order", "Payoff", "PerturbationSettings", "recipe_of"]
 
 Order = Literal["simultaneous", "attacker-first", "defender-first"]
 Payoff = Literal["flip-linear", "flip", "loss", "margin"]
@@ -81,38 +81,36 @@ class PerturbationSettings(Settings):
         """The inputs that minibatches are drawn from."""
         return {"train": task.train, "validation": task.validation, "test": task.test}[self.split]
 
+    def completed(self, task: Task) -> PerturbationSettings:
+        """Every None that has a default filled.
+
+        Raises:
+            SettingError: settings that contradict each other or the task.
+        """
+        if task.num_classes is None or task.draw is not None:
+            raise SettingError(f"{task.name} has no classes: the perturbation game needs a classification task")
+        filled = self.model_dump()
+        epsilon = self.epsilon if self.epsilon is not None else _usual_radius(self.norm, task)
+        for name in ("epsilon_attacker", "epsilon_defender"):
+            if filled[name] is None:
+                filled[name] = epsilon
+            if filled[name] is None:
+                raise SettingError(f"task {task.name!r} has no default for {name}: give it, or epsilon, as a setting")
+        flips = self.payoff in ("flip", "flip-linear")
+        if self.reference is None:
+            filled["reference"] = "prediction" if flips else "label"
+        if self.clip is None:
+            filled["clip"] = self.payoff != "flip-linear"
+        available = len(self.pool(task))
+        if self.batch_size is None:
+            filled["batch_size"] = min(64, available)
+        if filled["batch_size"] > available:
+            raise SettingError(f"batch_size {filled['batch_size']} exceeds the {available} {self.split} inputs")
+        return PerturbationSettings(**filled)
+
     def known(self, task: Task) -> Split:
         """Other inputs from the same source, which players know: the training set, unless the game is played on it."""
         return task.validation if self.split == "train" else task.train
-
-
-def complete_perturbation(given: PerturbationSettings, task: Task) -> PerturbationSettings:
-    """Every None that has a default filled.
-
-    Raises:
-        SettingError: settings that contradict each other or the task.
-    """
-    if task.num_classes is None or task.draw is not None:
-        raise SettingError(f"{task.name} has no classes: the perturbation game needs a classification task")
-    filled = given.model_dump()
-    epsilon = given.epsilon if given.epsilon is not None else _usual_radius(given.norm, task)
-    for name in ("epsilon_attacker", "epsilon_defender"):
-        if filled[name] is None:
-            filled[name] = epsilon
-        if filled[name] is None:
-            raise SettingError(f"task {task.name!r} has no default for {name}: give it, or epsilon, as a setting")
-    flips = given.payoff in ("flip", "flip-linear")
-    if given.reference is None:
-        filled["reference"] = "prediction" if flips else "label"
-    if given.clip is None:
-        filled["clip"] = given.payoff != "flip-linear"
-    if given.batch_size is None:
-        filled["batch_size"] = min(64, len(given.pool(task)))
-    if filled["batch_size"] > len(given.pool(task)):
-        raise SettingError(
-            f"batch_size {filled['batch_size']} exceeds the {len(given.pool(task))} {given.split} inputs"
-        )
-    return PerturbationSettings(**filled)
 
 
 def _usual_radius(norm: Norm, task: Task) -> float | None:

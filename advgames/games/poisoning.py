@@ -14,7 +14,7 @@ from advgames.errors import SettingError
 from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.batches import PLAYERS_RADII, next_ids, radii, shared
 from advgames.games.poisoning_access import PoisoningAccess, ValidationPass
-from advgames.games.poisoning_settings import PoisoningSettings, complete
+from advgames.games.poisoning_settings import PoisoningSettings
 from advgames.games.poisoning_state import PoisoningState
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 from advgames.games.transition import Transition
@@ -66,7 +66,7 @@ class PoisoningGame(Game[PoisoningState]):
             raise SettingError("train_size, validation_size and test_size apply to tasks given by name only")
         self.device, self.dtype = torch.device(device), precision(dtype)
         self.task = task.to(self.device, self.dtype)
-        self.settings = complete(given, task)
+        self.settings = given.completed(task)
         with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator
             self.victim: Victim = task.make_victim()
         self.victim.batching = given.batching
@@ -88,7 +88,7 @@ class PoisoningGame(Game[PoisoningState]):
 
     def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """The two radii of a match with these settings."""
-        found = complete(parse(PoisoningSettings, settings, "poisoning"), self.task)
+        found = parse(PoisoningSettings, settings, "poisoning").completed(self.task)
         return {name: float(getattr(found, name)) for name in PLAYERS_RADII}
 
     def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> PoisoningState:

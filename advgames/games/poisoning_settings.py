@@ -12,7 +12,7 @@ from advgames.tasks import Task
 from advgames.threat import Norm
 from advgames.victims import Batching
 
-__all__ = ["PoisoningSettings", "complete"]
+__all__ = ["PoisoningSettings"]
 
 
 class PoisoningSettings(Settings):
@@ -55,37 +55,36 @@ class PoisoningSettings(Settings):
     batching: Batching = "auto"
     chunk_size: PositiveInt | None = None
 
+    def completed(self, task: Task) -> PoisoningSettings:
+        """Every None filled from the task's defaults; iterations computed from epochs.
 
-def complete(given: PoisoningSettings, task: Task) -> PoisoningSettings:
-    """Every None filled from the task's defaults; iterations computed from epochs.
-
-    Raises:
-        SettingError: settings that contradict each other or the task.
-    """
-    filled = given.model_dump()
-    for name, value in task.defaults.items():
-        if filled.get(name) is None and not (name in ("epochs", "iterations") and (given.epochs or given.iterations)):
-            filled[name] = value
-    for player in ("attacker", "defender"):
-        if filled[f"epsilon_{player}"] is None:
-            filled[f"epsilon_{player}"] = filled["epsilon"]
-    missing = [
-        name
-        for name in ("epsilon_attacker", "epsilon_defender", "batch_size", "optimizer", "learning_rate")
-        if filled[name] is None
-    ]
-    if filled["epochs"] is None and filled["iterations"] is None:
-        missing.append("iterations or epochs")
-    if missing:
-        raise SettingError(f"task {task.name!r} has no default for {', '.join(missing)}: give them as settings")
-    if "momentum" in given.model_fields_set and filled["optimizer"] != "momentum":
-        raise SettingError(f"poisoning: momentum applies to optimizer 'momentum', not to {filled['optimizer']!r}")
-    if given.epochs and given.iterations:
-        raise SettingError("poisoning: give iterations or epochs, not both")
-    if task.draw is None and filled["batch_size"] > len(task.train):
-        raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.train)} training samples")
-    if filled["iterations"] is None:
-        if task.draw is not None:
-            raise SettingError(f"{task.name} draws fresh inputs: give iterations, not epochs")
-        filled["iterations"] = filled["epochs"] * (len(task.train) // filled["batch_size"])
-    return PoisoningSettings(**filled)
+        Raises:
+            SettingError: settings that contradict each other or the task.
+        """
+        filled = self.model_dump()
+        for name, value in task.defaults.items():
+            if filled.get(name) is None and not (name in ("epochs", "iterations") and (self.epochs or self.iterations)):
+                filled[name] = value
+        for player in ("attacker", "defender"):
+            if filled[f"epsilon_{player}"] is None:
+                filled[f"epsilon_{player}"] = filled["epsilon"]
+        missing = [
+            name
+            for name in ("epsilon_attacker", "epsilon_defender", "batch_size", "optimizer", "learning_rate")
+            if filled[name] is None
+        ]
+        if filled["epochs"] is None and filled["iterations"] is None:
+            missing.append("iterations or epochs")
+        if missing:
+            raise SettingError(f"task {task.name!r} has no default for {', '.join(missing)}: give them as settings")
+        if "momentum" in self.model_fields_set and filled["optimizer"] != "momentum":
+            raise SettingError(f"poisoning: momentum applies to optimizer 'momentum', not to {filled['optimizer']!r}")
+        if self.epochs and self.iterations:
+            raise SettingError("poisoning: give iterations or epochs, not both")
+        if task.draw is None and filled["batch_size"] > len(task.train):
+            raise SettingError(f"batch_size {filled['batch_size']} exceeds the {len(task.train)} training samples")
+        if filled["iterations"] is None:
+            if task.draw is not None:
+                raise SettingError(f"{task.name} draws fresh inputs: give iterations, not epochs")
+            filled["iterations"] = filled["epochs"] * (len(task.train) // filled["batch_size"])
+        return PoisoningSettings(**filled)

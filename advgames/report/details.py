@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from advgames.errors import AdvgamesError
 from advgames.report.numbers import NBSP, decimals, duration, listed, number, seconds
 from advgames.report.view import MEASURES, Measure, View
-
-if TYPE_CHECKING:
-    from advgames.settings import Settings
 
 __all__ = ["Bar", "every_number", "missing", "round_time", "settings", "times", "total_time", "versions"]
 
@@ -111,17 +107,14 @@ def _mean_and_range(values: list[float], places: int) -> str:
 def settings(view: View) -> dict[str, Any]:
     """The game's settings in full where the task can be loaded here, else those that were given."""
     from advgames.games import GAMES
-    from advgames.games.perturbation_settings import complete_perturbation
-    from advgames.games.poisoning_settings import complete
     from advgames.settings import parse
     from advgames.tasks import load_task
 
     spec, given = view.spec, dict(view.spec.settings)
-    completions: dict[str, Callable[..., Settings]] = {"poisoning": complete, "perturbation": complete_perturbation}
     try:
         found: Any = parse(GAMES[spec.game].settings_model, given, spec.game)
         task = load_task(spec.task, None, found.train_size, found.validation_size, found.test_size)
-        full = completions[spec.game](found, task).model_dump()
+        full = found.completed(task).model_dump()
     except (AdvgamesError, AttributeError, KeyError, TypeError):
         full = given
     return {name: value for name, value in full.items() if value is not None}

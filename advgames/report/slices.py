@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from advgames.report.numbers import NBSP, number, percent
 from advgames.report.panels import Panel
-from advgames.report.svg import DEFENCE, figure, style, svg
+from advgames.report.svg import DEFENCE, draw_outline, extent, figure, style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,11 +74,7 @@ def _slice(panel: Panel, marked: Sequence[tuple[str, Panel]], name: str, place: 
         axes, beside = drawn.add_axes((0.1, 0.1, 0.74, 0.88)), drawn.add_axes((0.87, 0.17, 0.028, 0.74))
         image = _fill(axes, arrays["phi"], float(arrays["phi_reach"]))
         _borders(axes, arrays["phi_rows"], float(arrays["phi_reach"]))
-        outline = arrays["phi_outline"]
-        angles = np.linspace(0, 2 * np.pi, len(outline))
-        axes.plot(
-            outline * np.cos(angles), outline * np.sin(angles), color="#222222", linewidth=1.4, linestyle=(0, (4, 2))
-        )
+        draw_outline(axes, arrays["phi_outline"], "#222222", 1.4)
         axes.plot(0, 0, "+", color="#222222", markersize=8, markeredgewidth=1.6)
         for label, other in marked:
             _mark(axes, label, other)
@@ -98,8 +94,7 @@ def _fill(axes: Axes, phi: NDArray[Any], reach: float) -> Any:
     low, high = float(phi.min()), float(phi.max())
     levels = MaxNLocator(10, steps=[1, 2, 5, 10]).tick_values(low, max(high, low + 0.01))
     colours = LinearSegmentedColormap.from_list("phi", RAMP)
-    half = reach / (len(phi) - 1)  # a point of the grid is the middle of its pixel
-    ends = (-reach - half, reach + half) * 2
+    ends = extent(reach, len(phi))
     norm = BoundaryNorm(levels, colours.N)
     image = axes.imshow(
         phi, origin="lower", extent=ends, cmap=colours, norm=norm, interpolation="bilinear", interpolation_stage="data"

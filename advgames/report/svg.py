@@ -7,10 +7,14 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ATTACK", "COLOURS", "DEFENCE", "QUIET", "figure", "style", "svg"]
+__all__ = ["ATTACK", "COLOURS", "DEFENCE", "QUIET", "draw_outline", "extent", "figure", "style", "svg"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 ATTACK, DEFENCE, QUIET = "#D55E00", "#0072B2", "#9A9A9A"
@@ -39,6 +43,18 @@ def figure(width: float, height: float, layout: str | None = "constrained") -> F
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+
+
+def extent(reach: float, points: int) -> tuple[float, float, float, float]:
+    """Of an image whose outermost points lie at the reach: a point of the grid is the middle of its pixel."""
+    half = reach / (points - 1)
+    return -reach - half, reach + half, -reach - half, reach + half
+
+
+def draw_outline(axes: Axes, outline: NDArray[Any], colour: str, width: float) -> None:
+    """A closed line, dashed, at these distances from 0 at equal angles."""
+    angles = np.linspace(0, 2 * np.pi, len(outline))
+    axes.plot(outline * np.cos(angles), outline * np.sin(angles), color=colour, linewidth=width, linestyle=(0, (4, 2)))
 
 
 def style(salt: str) -> Any:

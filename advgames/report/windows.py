@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advgames.report.panels import Panel
-from advgames.report.svg import ATTACK, DEFENCE, figure, style, svg
+from advgames.report.svg import ATTACK, DEFENCE, draw_outline, extent, figure, style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,11 +78,9 @@ def _window(
 ) -> None:
     """One window: white where the class is that of x, the ball's border dashed, x, x' and x'' with arrows between."""
     reach = float(arrays["window_reach"])
-    half = reach / (len(classes) - 1)  # a point of the grid is the middle of its pixel
-    ends = (-reach - half, reach + half) * 2
+    ends = extent(reach, len(classes))
     axes.imshow(_pixels(classes, int(given[0])), origin="lower", extent=ends, interpolation="nearest")
-    angles = np.linspace(0, 2 * np.pi, len(outline))
-    axes.plot(outline * np.cos(angles), outline * np.sin(angles), color="#555555", linewidth=0.9, linestyle=(0, (4, 2)))
+    draw_outline(axes, outline, "#555555", 0.9)
     stops = np.vstack([np.zeros((1, 2)), path])
     for colour, start, end in ((ATTACK, stops[0], stops[1]), (DEFENCE, stops[1], stops[2])):
         if np.abs(end - start).max() > MOVED:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import os
 from collections import OrderedDict
 from dataclasses import asdict
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 from advgames import rng
 from advgames.errors import DataFileError, SettingError
 from advgames.files import replace_whole
+from advgames.settings import imported
 from advgames.tasks.base import Recipe, Task
 from advgames.victims import Victim
 
-__all__ = ["cache_folder", "frozen", "load_weights", "trained_module"]
+__all__ = ["cache_folder", "frozen", "import_victim", "load_weights", "trained_module"]
 
 _FORM = 2  # of the training below: another number, and kept victims are trained anew
 _kept: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
@@ -90,11 +90,7 @@ def import_victim(place: str) -> nn.Module:
     Raises:
         SettingError: there is nothing to import, or it is no torch module.
     """
-    module, _, attribute = place.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingError(f"victim {place!r} cannot be imported as 'my_module:name': {error}") from error
+    found = imported(place, "victim")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         made = found if isinstance(found, nn.Module) or not callable(found) else found()

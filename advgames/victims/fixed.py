@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from advgames.attacks import losses
 from advgames.attacks.checks import check_model
 from advgames.errors import VictimError
 
@@ -23,9 +23,7 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
     Source: robustness_thesis.txt eq. 2.6 (without its clipping at -kappa); for two logits and f = Z_1 - Z_0 it is
     sgn(c) f(x).
     """
-    own = logits.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
-    others = logits.scatter(-1, classes.unsqueeze(-1), -math.inf)
-    return own - others.amax(-1)
+    return -losses.margin(logits, classes)
 
 
 class FixedVictim:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from advgames.access import Access
-from advgames.agents.attack import Attacker, in_radii
+from advgames.agents.attack import in_radii
 from advgames.agents.libraries.attack import LibraryAttack
+from advgames.agents.sides import Attacker
 from advgames.attacks import Model
 from advgames.errors import SettingError
 

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from advgames.agents import make_agent
 from advgames.errors import SettingError
 from advgames.files import write_whole
 from advgames.games import PerturbationGame
 from advgames.robust_sets import RobustSets
 from advgames.tasks import load_task
-from advgames.training.play import play
 
 __all__ = ["PAPER", "calibrated_radius", "distances", "pairs_of", "play_pair", "summary"]
 
@@ -83,12 +84,20 @@ def play_pair(
     """
     size = len(load_task(task, data_root).test)
     given = {"payoff": "flip-linear", "rounds": 1, "batch_size": size, "epsilon": epsilon, **settings}
-    smooth = f"smooth(optimizer={optimizer}, samples={samples})"
+    game = PerturbationGame(task, data_root=data_root, **given)
+    state = game.reset([0])
+    names = {"smooth": f"smooth(optimizer={optimizer}, samples={samples})"}
+    moves: dict[tuple[str, str], Tensor] = {}  # both move at once: a move is the same whoever it meets
     row: dict[str, Any] = {"task": task, "epsilon": epsilon, "optimizer": optimizer, "samples": samples}
-    for attacker, defender in ROWS:
-        players = {"attacker": attacker, "defender": smooth if defender == "smooth" else defender}
-        (record,) = play("perturbation", task, players, [0], given, evaluations=1, data_root=data_root)
-        row[f"{attacker} {defender}"] = [record.measures["accuracy"], record.measures["linear_accuracy"]]
+    for pair in ROWS:
+        for player, name in zip(game.players, pair, strict=True):
+            if (player, name) not in moves:
+                agent, access = make_agent(names.get(name, name)), game.access(state, player)
+                agent.reset(access)
+                moves[player, name] = agent.act(game.observe(state, player), access)
+        ended, _, _ = game.step(state, {p: moves[p, name] for p, name in zip(game.players, pair, strict=True)})
+        measures = game.measures(ended)
+        row[" ".join(pair)] = [float(measures[name][0]) for name in ("accuracy", "linear_accuracy")]
     return row
 
 

@@ -90,14 +90,13 @@ def equilibrate(game: CurvedGame, case: Case) -> tuple[Result, list[dict[str, fl
     met, as the searches saw it, and the curve: for each iteration the restricted game's value, both gains, the number
     of strategies of each player, and at how many points f and its gradient were computed until then.
     """
-    before, curve = (game.gradients, game.values), list[dict[str, float]]()
+    before, curve = game.counts, list[dict[str, float]]()
     search = case.search
     result = best = _one_iteration(game, ([game.fast_gradient], [game.smooth]), search, 0)
     while True:
         step = result.history[-1]
         found = {"value": step.value, "attacker": step.gains.row, "defender": step.gains.column}
-        counts = {"gradients": game.gradients - before[0], "values": game.values - before[1]}
-        curve.append({**found, "rows": step.rows, "columns": step.columns, **counts})
+        curve.append({**found, "rows": step.rows, "columns": step.columns, **game.spent_since(before)})
         if step.gains.total < best.gains.total:
             best = result
         nothing_found = result.reason != "max-iterations"
@@ -128,10 +127,10 @@ def _gains(game: CurvedGame, attacks: Mix, vectors: Mix, value: float, case: Cas
     """What each player gains by leaving a pair of mixes, for every way of looking for a reply."""
     found: dict[str, dict[str, float]] = {}
     for name, search in (("search", case.search), ("thorough", case.thorough)):
-        before = game.gradients, game.values
+        before = game.counts
         attack = attack_reply(game, *vectors, search, attacks[0])
         vector = defence_reply(game, *attacks, search, vectors[0])
-        spent = {"gradients": game.gradients - before[0], "values": game.values - before[1]}
+        spent = game.spent_since(before)
         most = float(game.payoffs([attack], vectors[0])[0] @ vectors[1])
         least = float(attacks[1] @ game.payoffs(attacks[0], [vector])[:, 0])
         found[name] = {"attacker": most - value, "defender": value - least, **spent}

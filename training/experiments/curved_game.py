@@ -57,6 +57,15 @@ class CurvedGame:
         logits: Tensor = self.model(inputs)
         return logits
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Gradients and values so far."""
+        return self.gradients, self.values
+
+    def spent_since(self, counts: tuple[int, int]) -> dict[str, int]:
+        """Gradients and values since there were so many."""
+        return {"gradients": self.gradients - counts[0], "values": self.values - counts[1]}
+
     def f(self, points: Tensor) -> Tensor:
         """Z_1 - Z_0 of flat points, (*lead, d) to (*lead,)."""
         logits = self.logits(points.reshape(-1, *self.shape))
