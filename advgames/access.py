@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -11,58 +11,37 @@ from advgames import rng
 from advgames.errors import AccessError
 from advgames.threat import Threat
 
-__all__ = ["Access", "Order", "WhiteBox", "require"]
+__all__ = ["Access", "Kind", "Order", "PerturbationAccess", "WhiteBox", "require"]
 
 Order = Literal["first", "second", "exact"]
-_LEVELS = ("hard-label", "soft-label", "white-box")
+_LEVELS = {"black-box": 0, "hard-label": 0, "soft-label": 1, "white-box": 2}
+_KINDS = {"inputs": "perturbs inputs", "dialogue": "negotiates in dialogues"}
+
+Kind = Literal["inputs", "dialogue"]
 
 
 class Access:
-    """Base: the player's name and role, its own randomness, and the rules it plays under.
+    """Base: the player's name and role, and its own randomness.
 
     Attributes:
         player: its name.
         sign: +1 where the player wants the utility up, -1 where it wants it down.
-        threat: norm and bounds of perturbations.
-        input_shape: shape of one input.
-        radius: this player's radius, (G,).
-        opponent_radius: the other player's radius, (G,).
         round: rounds played so far.
         horizon: rounds of the match.
-        shared, opponent_shared: whether this player, or the other, plays one perturbation for all inputs of the
-            minibatch, shaped (G, 1, *input_shape), and not one per input.
-        may_mix: whether an action may hold D equally likely draws, (G, D, B, *input_shape), of a randomised strategy.
+        may_mix: whether an action may hold D equally likely draws, (G, D, ...), of a randomised strategy.
+        kind: what is played with: perturbations of ``"inputs"``, or words of a ``"dialogue"``.
+        level: how much is known.
     """
 
+    kind: ClassVar[Kind]
     level = "hard-label"
+    may_mix = False
 
-    def __init__(
-        self,
-        *,
-        player: str,
-        sign: float,
-        threat: Threat,
-        input_shape: tuple[int, ...],
-        radius: Tensor,
-        opponent_radius: Tensor,
-        round: int,
-        horizon: int,
-        seeds: Tensor,
-        shared: bool = False,
-        opponent_shared: bool = False,
-        may_mix: bool = False,
-    ) -> None:
+    def __init__(self, *, player: str, sign: float, round: int, horizon: int, seeds: Tensor) -> None:
         self.player = player
         self.sign = sign
-        self.threat = threat
-        self.input_shape = input_shape
-        self.radius = radius
-        self.opponent_radius = opponent_radius
         self.round = round
         self.horizon = horizon
-        self.shared = shared
-        self.opponent_shared = opponent_shared
-        self.may_mix = may_mix
         # Half of a hash: the seeds, and with them the order of the data, do not follow from it (small seeds can be
         # tried one by one: this guards against accidents).
         self._noise_keys = rng.bits(seeds, f"player.{player}", 0, ()) & 0xFFFFFFFF
@@ -80,6 +59,42 @@ class Access:
         """One of `count`, (G,): by this player's randomness, and apart from every other draw of it."""
         return (rng.bits(self._noise_keys, "pick", self.round, ()) & 0x7FFFFFFFFFFFFFFF) % count
 
+
+class PerturbationAccess(Access):
+    """Of games in which players add perturbations to inputs: the rules that these are under.
+
+    Attributes:
+        threat: norm and bounds of perturbations.
+        input_shape: shape of one input.
+        radius: this player's radius, (G,).
+        opponent_radius: the other player's radius, (G,).
+        shared, opponent_shared: whether this player, or the other, plays one perturbation for all inputs of the
+            minibatch, shaped (G, 1, *input_shape), and not one per input.
+    """
+
+    kind = "inputs"
+
+    def __init__(
+        self,
+        *,
+        threat: Threat,
+        input_shape: tuple[int, ...],
+        radius: Tensor,
+        opponent_radius: Tensor,
+        shared: bool = False,
+        opponent_shared: bool = False,
+        may_mix: bool = False,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.threat = threat
+        self.input_shape = input_shape
+        self.radius = radius
+        self.opponent_radius = opponent_radius
+        self.shared = shared
+        self.opponent_shared = opponent_shared
+        self.may_mix = may_mix
+
     def pool(self, ascent: Tensor) -> Tensor:
         """Directions (G, B, *input_shape) for this player's action: their mean, (G, 1, ...), where it plays one."""
         return ascent.mean(1, keepdim=True) if self.shared else ascent
@@ -89,7 +104,7 @@ class Access:
         return ascent.mean(1, keepdim=True) if self.opponent_shared else ascent
 
 
-class WhiteBox(Access, ABC):
+class WhiteBox(PerturbationAccess, ABC):
     """Gradients of the game's utility U in the perturbed inputs; U is what the +1 player maximises."""
 
     level = "white-box"
@@ -99,11 +114,13 @@ class WhiteBox(Access, ABC):
         """grad_x U at `inputs` (G, B, *input_shape), of that shape, as a player of this order of reasoning sees it."""
 
 
-def require(access: Access, level: str, who: str) -> None:
-    """Refuse a player whose access is below what it needs.
+def require(access: Access, level: str, who: str, kind: Kind = "inputs") -> None:
+    """Refuse a player of another kind of game, or one whose access is below what it needs.
 
     Raises:
         AccessError: always naming who needs what and what was granted.
     """
-    if _LEVELS.index(access.level) < _LEVELS.index(level):
+    if access.kind != kind:
+        raise AccessError(f"{who} {_KINDS[kind]}, but {access.player} plays a game in which one {_KINDS[access.kind]}")
+    if _LEVELS[access.level] < _LEVELS[level]:
         raise AccessError(f"{who} needs {level} access, but {access.player} is granted {access.level}")

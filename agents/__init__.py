@@ -1,12 +1,16 @@
-"""Players: gradient-based level-k, second-order attacks and defences, baselines."""
+"""Players: gradient-based level-k, second-order attacks and defences, negotiators and their adversaries, baselines."""
 
 from __future__ import annotations
 
 from advgames.agents.attack import Attack, Ensemble
+from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
+from advgames.agents.dialogue import DialogueAgent, WordAgent
 from advgames.agents.level_k import LevelK
 from advgames.agents.momentum import Momentum
+from advgames.agents.negotiators import NeuralNegotiator, Targeted
 from advgames.agents.registry import AGENTS, WRAPPERS, make_agent, register_agent
+from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
@@ -15,16 +19,25 @@ __all__ = [
     "AGENTS",
     "WRAPPERS",
     "Agent",
+    "ArbitraryTurn",
     "Attack",
+    "DialogueAgent",
     "Ensemble",
     "GaussianSmoothing",
     "InfluenceFunction",
     "LevelK",
     "Momentum",
+    "NeuralNegotiator",
     "Null",
     "OptimalContraction",
+    "Preemptive",
     "RandomDirection",
+    "Reactive",
+    "Scripted",
     "Smooth",
+    "Targeted",
+    "Transfer",
+    "WordAgent",
     "make_agent",
     "register_agent",
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from advgames import attacks
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.base import Agent
 from advgames.agents.sides import Attacker
 from advgames.errors import AccessError, SettingError, UnknownNameError
@@ -38,7 +38,7 @@ SHORTEST = ("deepfool", "carlini-wagner", "ead")
 _GIVEN = ("model", "inputs", "labels", "radius", "norm", "bounds", "seed", "start", "targeted", "create_graph")
 
 
-def in_radii(perturbed: Tensor, inputs: Tensor, access: Access) -> Tensor:
+def in_radii(perturbed: Tensor, inputs: Tensor, access: PerturbationAccess) -> Tensor:
     """Perturbed inputs as an action: perturbations in units of the radius, brought back to it where they exceed it."""
     radius = access.radius.reshape(-1, *[1] * (inputs.ndim - 1))
     scaled = torch.where(radius > 0, (perturbed - inputs) / radius.clamp(min=torch.finfo(radius.dtype).tiny), 0.0)
@@ -67,7 +67,7 @@ class Attack(Attacker):
             raise UnknownNameError("option", unknown[0], takes, f"attack {name!r}")
         self._takes = known
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Begin a batch of matches.
 
         Raises:
@@ -78,7 +78,7 @@ class Attack(Attacker):
         if norm != access.threat.norm:
             raise SettingError(f"{self!r} is an attack of norm {norm}, this game's is {access.threat.norm}")
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Perturbations of norm at most 1, (G, B, *input_shape)."""
         assert isinstance(access, WhiteBoxAccess)
         inputs = observation["inputs"]
@@ -117,13 +117,13 @@ class Ensemble(Attacker):
         if not self.members:
             raise SettingError("an ensemble needs at least one member")
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Begin a batch of matches with every member."""
         super().reset(access)
         for member in self.members:
             member.reset(access)
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Of each input the perturbation that does most, (G, B, *input_shape)."""
         if not isinstance(access, SoftLabelAccess):
             raise AccessError(f"{self!r} needs soft-label access")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from advgames.access import Access, require
+from advgames.access import Kind, require
 from advgames.errors import SettingError
 
 __all__ = ["Agent"]
@@ -22,21 +22,24 @@ class Agent(ABC):
     nothing between matches except what it puts into :meth:`memory`.
 
     Attributes:
-        needs: the access it needs: ``"hard-label"``, ``"soft-label"`` or ``"white-box"``.
+        kind: what it plays with: perturbations of ``"inputs"`` or words of a ``"dialogue"``.
+        needs: the access it needs: ``"hard-label"``, ``"soft-label"`` or ``"white-box"``; in dialogues ``"black-box"``
+            or ``"white-box"``.
     """
 
+    kind: ClassVar[Kind] = "inputs"
     needs: ClassVar[str] = "hard-label"
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: Any) -> None:
         """Begin a batch of matches.
 
         Raises:
-            AccessError: the access granted is below what the agent needs.
+            AccessError: the game is of another kind, or the access granted is below what the agent needs.
         """
-        require(access, self.needs, repr(self))
+        require(access, self.needs, repr(self), self.kind)
 
     @abstractmethod
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
         """The action of every match, (G, ...), from what the player sees and knows."""
 
     def memory(self) -> dict[str, Tensor]:

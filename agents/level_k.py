@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import torch
 from torch import Tensor
 
-from advgames.access import Access, Order, WhiteBox
+from advgames.access import PerturbationAccess, Order, WhiteBox
 from advgames.agents.base import Agent
 from advgames.errors import PhaseError, SettingError
 
@@ -88,7 +88,7 @@ class LevelK(Agent):
         if method == "closed" and set(self._settings()) - {"k", "method"}:
             raise SettingError(f"{self!r}: closed forms take no options of projected steps")
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Forget the last match; estimate M if the number or size of steps needs it."""
         super().reset(access)
         self._curvature = None
@@ -96,7 +96,7 @@ class LevelK(Agent):
             assert isinstance(access, WhiteBox)
             self._curvature = self._estimate(access)
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Perturbations of norm at most 1, (G, B, *input_shape)."""
         assert isinstance(access, WhiteBox)
         inputs = observation["inputs"]
@@ -115,7 +115,7 @@ class LevelK(Agent):
         """Take back the estimate of M."""
         self._curvature = memory.get("m")
 
-    def num_steps(self, access: Access) -> Tensor:
+    def num_steps(self, access: PerturbationAccess) -> Tensor:
         """Projected steps of each match, (G,) int64."""
         if self.steps is not None:
             return torch.full_like(access.radius, self.steps, dtype=torch.int64)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.base import Agent
 from advgames.errors import AccessError, SettingError
 
@@ -35,7 +35,7 @@ class Momentum(Agent):
         self.agent, self.beta = agent, beta
         self._history: Tensor | None = None
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Forget all histories.
 
         Raises:
@@ -47,7 +47,7 @@ class Momentum(Agent):
         self.agent.reset(access)
         self._history = None
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """The averaged perturbations, (G, B, *input_shape)."""
         inputs = observation["inputs"]
         ids: Tensor = access.sample_ids  # type: ignore[attr-defined]

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from advgames.agents.attack import ATTACKS, Attack, Ensemble
+from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
 from advgames.agents.level_k import LevelK
 from advgames.agents.libraries import LIBRARIES, find
 from advgames.agents.momentum import Momentum
+from advgames.agents.negotiators import NeuralNegotiator, Targeted
+from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
+from advgames.dialogue.scripted import POLICIES
 from advgames.errors import SettingError, UnknownNameError
 from advgames.settings import imported
 
@@ -33,6 +37,26 @@ def _attack(name: str) -> Callable[..., Agent]:
     return make
 
 
+def _scripted(policy: str) -> Callable[..., Agent]:
+    """A factory of the policy's player, described as the policy is."""
+
+    def make(**options: Any) -> Agent:
+        return Scripted(policy, **options)
+
+    make.__doc__ = POLICIES[policy].__doc__
+    return make
+
+
+def _ra_pa_da(**options: Any) -> Agent:
+    """The reactive attack at every turn, else the preemptive, else regular speech (Algorithm 7, RA+PA+DA)."""
+    return ArbitraryTurn(otherwise="delayed", **options)
+
+
+def _ra_pa_ta(**options: Any) -> Agent:
+    """The reactive attack at every turn, else the preemptive, else a transferred sentence (Algorithm 7, RA+PA+TA)."""
+    return ArbitraryTurn(otherwise="transfer", **options)
+
+
 AGENTS: dict[str, Callable[..., Agent]] = {
     "null": Null,
     "random": RandomDirection,
@@ -42,6 +66,15 @@ AGENTS: dict[str, Callable[..., Agent]] = {
     "ensemble": Ensemble,
     "smooth": Smooth,
     "gaussian-smoothing": GaussianSmoothing,
+    **{name: _scripted(name) for name in POLICIES if name != "random"},
+    "random-negotiator": _scripted("random"),
+    "negotiator": NeuralNegotiator,
+    "target": Targeted,
+    "transfer": Transfer,
+    "reactive": Reactive,
+    "preemptive": Preemptive,
+    "ra-pa-da": _ra_pa_da,
+    "ra-pa-ta": _ra_pa_ta,
 }
 WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.base import Agent
 from advgames.derivatives import ConjugateGradientResult, add
 from advgames.errors import AccessError, SettingError
@@ -44,7 +44,7 @@ class _InverseCurvature(Agent):
         #: evidence of the last move: residuals, iterations and whether negative curvature was met, per match
         self.last_solve: ConjugateGradientResult | None = None
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Unit perturbations, (G, B, *input_shape)."""
         if not isinstance(access, PoisoningAccess):
             raise AccessError(f"{self!r} plays the training-time game only")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.base import Agent
 from advgames.errors import SettingError
 
@@ -15,13 +15,13 @@ class _OneSided(Agent):
     """Base of both.
 
     Attributes:
-        side: the sign of the seats it plays (:attr:`Access.sign`), and `does` what it does there.
+        side: the sign of the seats it plays (:attr:`PerturbationAccess.sign`), and `does` what it does there.
     """
 
     side: ClassVar[float]
     does: ClassVar[str]
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Begin a batch of matches.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.base import Agent
 
 __all__ = ["Null", "RandomDirection"]
@@ -16,7 +16,7 @@ __all__ = ["Null", "RandomDirection"]
 class Null(Agent):
     """Level 0: no perturbation (r2t2.txt section 4.1)."""
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Zeros shaped like the inputs, or like one of them where one perturbation serves all."""
         return torch.zeros_like(access.pool(observation["inputs"]))
 
@@ -24,6 +24,6 @@ class Null(Agent):
 class RandomDirection(Agent):
     """A uniformly random direction of norm 1 for every input (random signs under L-infinity)."""
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Unit perturbations shaped like the inputs, or like one of them where one perturbation serves all."""
         return access.threat.unit(access.noise(access.pool(observation["inputs"])))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, get_args
 import torch
 from torch import Tensor
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.sides import Defender
 from advgames.errors import SettingError
 from advgames.games.perturbation_access import WhiteBoxAccess
@@ -48,7 +48,7 @@ class Smooth(Defender):
         self._sets: RobustSets | None = None
         self._vectors: Tensor | None = None
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Find v for every pair of radii."""
         super().reset(access)
         assert isinstance(access, WhiteBoxAccess)
@@ -63,7 +63,7 @@ class Smooth(Defender):
         vectors = [self.found[pair].v / pair[1] if pair[1] > 0 else self.found[pair].v for pair in pairs]
         self._vectors = torch.stack(vectors).reshape(-1, 1, *access.input_shape).to(access.radius)
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """v in units of the radius, (G, 1, *input_shape), or for every input where there is one action per input."""
         assert self._vectors is not None, "reset first"
         vectors = access.threat.project(self._vectors)
@@ -101,7 +101,7 @@ class GaussianSmoothing(Defender):
             raise SettingError(f"draws must be a positive integer, got {draws!r}")
         self.sigma, self.draws = sigma, draws
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Noise in units of the radius, (G, D, 1 or B, *input_shape), or one draw without D."""
         like = access.pool(observation["inputs"])
         draws = self.draws if access.may_mix else 1

@@ -26,7 +26,7 @@ class GameAECEnv(OneMatch, AECEnv[str, Any, Any]):
         name: as PettingZoo prints it, such as ``"poisoning_v0"``.
         game: the rules.
         max_cycles: truncate after this many rounds; None: never.
-        render_mode: None, ``"rgb_array"`` or ``"human"``.
+        render_mode: None, or one of ``metadata["render_modes"]``.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class GameAECEnv(OneMatch, AECEnv[str, Any, Any]):
         submitted = {**self._submitted, agent: self.match.legal(agent, action)}
         waiting = [mover for mover in self.match.movers if mover not in submitted]
         if waiting:
+            self.match.check(agent, submitted[agent])
             self.rewards = dict.fromkeys(self.agents, 0.0)
         else:
             self.rewards = self.match.step(submitted)

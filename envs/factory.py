@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -32,18 +32,20 @@ class Faces:
     Args:
         name: of the environment, such as ``"poisoning_v0"``.
         game: builds the game from settings.
+        learner: settings that ``gym_env`` and ``sb3_env`` begin with, where their users say nothing else.
     """
 
-    def __init__(self, name: str, game: Callable[..., Game[Any]]) -> None:
+    def __init__(self, name: str, game: Callable[..., Game[Any]], learner: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self._game = game
+        self._learner = dict(learner or {})
 
     def raw_env(self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any) -> GameAECEnv:
         """The AEC environment without wrappers.
 
         Args:
             max_cycles: truncate after this many rounds; None: never.
-            render_mode: None, ``"rgb_array"`` or ``"human"``.
+            render_mode: None, or one of ``metadata["render_modes"]``.
             settings: of the game.
         """
         return GameAECEnv(self.name, self._game(**settings), max_cycles=max_cycles, render_mode=render_mode)
@@ -79,17 +81,19 @@ class Faces:
     ) -> GameGymEnv:
         """A Gymnasium environment for one learner.
 
+        Where moves have a mask, its ``action_masks()`` is what MaskablePPO of sb3-contrib asks for.
+
         Args:
             role: the learner's seat.
             opponents: agent, agent name, or mapping from players to these, for the other seats; None does nothing.
             project_actions: play the nearest legal perturbation to what a policy submits; False: refuse.
             max_cycles: truncate after this many rounds; None: never.
-            render_mode: None, ``"rgb_array"`` or ``"human"``.
+            render_mode: None, or one of ``metadata["render_modes"]``.
             settings: of the game.
         """
         return GameGymEnv(
             self.name,
-            self._game(**settings),
+            self._game(**{**self._learner, **settings}),
             role,
             opponents,
             project_actions=project_actions,
@@ -112,6 +116,9 @@ class Faces:
             device: where they live.
             max_cycles: truncate after this many rounds; None: never.
             settings: of the game.
+
+        Raises:
+            UnsupportedFormError: moves are texts.
         """
         return GameVectorEnv(self.name, self._game(device=device, **settings), num_games, max_cycles=max_cycles)
 
@@ -137,6 +144,7 @@ class Faces:
 
         Raises:
             MissingExtraError: stable-baselines3 is not installed.
+            UnsupportedFormError: moves are texts.
         """
         try:
             from advgames.envs.sb3 import GameSB3VecEnv
@@ -144,7 +152,7 @@ class Faces:
             raise MissingExtraError(
                 "sb3_env needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
             ) from error
-        game = self._game(device=device, **settings)
+        game = self._game(device=device, **{**self._learner, **settings})
         return GameSB3VecEnv(self.name, game, role, opponents, num_games, max_cycles=max_cycles)
 
 

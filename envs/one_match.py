@@ -64,8 +64,8 @@ class OneMatch:
         """What a report wants to know now, such as the test accuracy; never part of an observation."""
         return self.match.measures()
 
-    def render(self) -> NDArray[Any] | None:
-        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
+    def render(self) -> NDArray[Any] | str | None:
+        """The picture as an array (``"rgb_array"``), the match as a text (``"ansi"``), or shown (``"human"``)."""
         return self.match.render()
 
     def close(self) -> None:

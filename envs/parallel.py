@@ -23,7 +23,7 @@ class GameParallelEnv(OneMatch, ParallelEnv[str, Any, Any]):
         name: as PettingZoo prints it.
         game: the rules.
         max_cycles: truncate after this many rounds; None: never.
-        render_mode: None, ``"rgb_array"`` or ``"human"``.
+        render_mode: None, or one of ``metadata["render_modes"]``.
 
     Raises:
         UnsupportedFormError: players of this game see one another's moves before they move.

@@ -1,4 +1,4 @@
-"""Where the human render mode shows its pictures: a file that image viewers reload, so that no display is needed."""
+"""Where the human render mode shows a match: a picture file that viewers reload, or lines on the standard output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["Screen"]
+__all__ = ["Paper", "Screen"]
 
 
 class Screen:
@@ -46,3 +46,21 @@ class Screen:
         if self.path is not None:
             self._remove()
             self.path = None
+
+
+class Paper:
+    """The standard output, for a text that grows at its end: of every showing only the lines that are new."""
+
+    def __init__(self) -> None:
+        self._printed = 0
+
+    def begin(self) -> None:
+        """Another text begins."""
+        self._printed = 0
+
+    def show(self, text: str) -> None:
+        """Print the lines that were not there before."""
+        lines = text.split("\n")
+        for line in lines[self._printed :]:
+            print(line, flush=True)
+        self._printed = max(self._printed, len(lines))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from advgames.access import Access
 from advgames.envs.match import Match
 from advgames.envs.players import Opponents, seat_opponents
-from advgames.envs.spaces import boxed
+from advgames.envs.spaces import MASK, boxed
 from advgames.errors import PhaseError
 from advgames.games import Game
 from advgames.threat import Threat
@@ -23,7 +25,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
     """One seat of a match: a step submits the learner's action, lets the others move until it is its turn again.
 
     The reward is the sum of the learner's payoffs on the way. Opponents are reset at their first move of every
-    episode. The final ``info`` carries ``measures`` (such as the test accuracy).
+    episode. The final ``info`` carries ``measures`` (such as the test accuracy). Where observations hold an
+    ``action_mask``, :attr:`action_masks` gives it to those who ask by that name (sb3-contrib).
 
     Args:
         name: of the environment.
@@ -35,7 +38,7 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
             learning libraries expect, and play the nearest legal perturbation to what they submit. False: declare
             the ball itself, and refuse what lies outside.
         max_cycles: truncate after this many rounds; None: never.
-        render_mode: None, ``"rgb_array"`` or ``"human"``.
+        render_mode: None, or one of ``metadata["render_modes"]``.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         if project_actions:
             self.action_space, self._threat = boxed(self.action_space)
         self._reward = 0.0
+        self._early = False  # whether the others ended the match before the learner's first turn
 
     @property
     def game(self) -> Game[Any]:
@@ -75,26 +79,48 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         super().reset(seed=seed)
         self._reward = 0.0
         self._others_move()
+        self._early = self.match.over
         return self.match.observe(self.agent), {}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Submit the learner's action and go on to its next turn.
+
+        Where the others have ended the match before the learner's first turn, the first step tells so, and its action
+        is not looked at.
 
         Raises:
             PhaseError: the match has ended.
             ActionError: a rejected action; nothing has changed.
         """
         match = self.match
-        if match.over:
+        if match.over and not self._early:
             raise PhaseError(f"{self.game.name}: the match has ended; reset the environment")
+        if not self._early:
+            self._play(action)
+        self._early = False
+        reward, self._reward = self._reward, 0.0
+        return match.observe(self.agent), reward, match.terminated, match.truncated, match.final_info()
+
+    def _play(self, action: Any) -> None:
+        """The learner's move, those of the same phase, and those up to its next turn or the end."""
+        match = self.match
         own = match.legal(self.agent, action, self.action_space)
         if self._threat is not None:
             own = self._threat.project(own)
         others = {agent: match.move(agent, self.opponents[agent]) for agent in match.movers if agent != self.agent}
         self._reward += match.step({self.agent: own, **others})[self.agent]
         self._others_move()
-        reward, self._reward = self._reward, 0.0
-        return match.observe(self.agent), reward, match.terminated, match.truncated, match.final_info()
+
+    @property
+    def action_masks(self) -> Callable[[], NDArray[np.bool_]]:
+        """``action_masks()`` says which actions are legal now, (N,) bool.
+
+        Raises:
+            AttributeError: the game's actions have no mask.
+        """
+        if MASK not in cast(spaces.Dict, self.observation_space).spaces:
+            raise AttributeError(f"the actions of {self.game.name} have no mask")
+        return lambda: self.match.observe(self.agent)[MASK].astype(bool)
 
     def _others_move(self) -> None:
         """Play the phases up to the learner's next turn, or the end."""
@@ -111,8 +137,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         """What a report wants to know now, such as the test accuracy; never part of an observation."""
         return self.match.measures()
 
-    def render(self) -> NDArray[np.uint8] | None:
-        """The picture as an array (``"rgb_array"``) or on the screen (``"human"``)."""
+    def render(self) -> NDArray[np.uint8] | str | None:
+        """The picture as an array (``"rgb_array"``), the match as a text (``"ansi"``), or shown (``"human"``)."""
         return self.match.render()
 
     def close(self) -> None:

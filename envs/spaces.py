@@ -20,8 +20,9 @@ from advgames.errors import (
 from advgames.games import spaces as core
 from advgames.threat import Norm, Threat
 
-__all__ = ["Ball", "as_array", "boxed", "check_action", "numpy_dtype", "to_gymnasium"]
+__all__ = ["MASK", "Ball", "as_array", "boxed", "check_action", "numpy_dtype", "to_gymnasium"]
 
+MASK = "action_mask"  # where observations say which actions are legal, by PettingZoo's convention
 Array: TypeAlias = NDArray[Any]
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
 
 
 def to_gymnasium(space: core.Space | core.Observation, dtype: torch.dtype) -> spaces.Space[Any]:
-    """A game's space for one match as Gymnasium's; real numbers in `dtype`, classes in int64."""
+    """A game's space for one match as Gymnasium's; real numbers in `dtype`, classes in int64, masks in int8."""
     real: Any = numpy_dtype(dtype)
     if isinstance(space, dict):
         return spaces.Dict({name: to_gymnasium(part, dtype) for name, part in space.items()})
@@ -91,6 +92,10 @@ def to_gymnasium(space: core.Space | core.Observation, dtype: torch.dtype) -> sp
         return Ball(space.shape, space.norm, real)
     if isinstance(space, core.Box):
         return spaces.Box(space.low, space.high, space.shape, real)
+    if isinstance(space, core.Mask):
+        return spaces.MultiBinary(space.shape)
+    if isinstance(space, core.Text):
+        return spaces.Text(space.length, min_length=0, charset=space.characters)
     if space.shape == ():
         return spaces.Discrete(space.n)
     return spaces.MultiDiscrete(np.full(space.shape, space.n, dtype=np.int64))

@@ -14,8 +14,8 @@ from advgames.envs.naming import Names
 from advgames.envs.players import Hands, Player
 from advgames.envs.seeding import EpisodeSeeds
 from advgames.envs.spaces import to_gymnasium
-from advgames.errors import PhaseError, SettingError
-from advgames.games import Game, State
+from advgames.errors import PhaseError, SettingError, UnsupportedFormError
+from advgames.games import Game, State, Text
 
 __all__ = ["GameVectorEnv", "Observations"]
 
@@ -32,16 +32,21 @@ class GameVectorEnv:
             actions = {agent: policy[agent](seen) for agent, seen in observations.items()}
             observations, rewards, terminated, truncated, info = env.step(actions)
 
-    Observations are those of the agents who move now (others: :meth:`observe`). When matches end, the step returns
-    the observations of the fresh ones, and ``info`` has ``final_observations`` (all agents) and ``final_state``
-    (for ``game.measures``). No tensor shares memory with the game's state. The environment itself never waits for
-    the device; the games check each action's largest norm, once.
+    Observations are those of the agents who move now (others: :meth:`observe`). Once all matches have ended, the step
+    returns the observations of fresh ones, and ``info`` has ``final_observations`` (all agents) and ``final_state``
+    (for ``game.measures``). Where matches end at different times (``game.lockstep`` is False), ``terminated`` is true
+    for each from its end on; it is paid nothing more, and its agents pass until all have ended (:meth:`active` says
+    who moves where, ``game.null_action`` passes for the others). No tensor shares memory with the game's state. The
+    environment itself never waits for the device; the games check each action's largest norm, once.
 
     Args:
         name: of the environment.
         game: the rules.
         num_games: number of matches G.
         max_cycles: truncate after this many rounds; None: never.
+
+    Raises:
+        UnsupportedFormError: moves are texts.
 
     Attributes:
         possible_agents: all agents.
@@ -56,6 +61,11 @@ class GameVectorEnv:
         self.name, self.game, self.num_games, self.max_cycles = name, game, num_games, max_cycles
         self.device = game.device
         self._names = Names(game.players)
+        if any(isinstance(game.action_space(player), Text) for player in game.players):
+            raise UnsupportedFormError(
+                f"{name} has no batched form where actions are texts: use {name}.env() or "
+                f"{name}.gym_env(role, opponents), or actions that are numbers"
+            )
         self.possible_agents = self._names.agents
         spaces_of = {p: (game.action_space(p), game.observation_space(p)) for p in game.players}
         self.action_spaces: dict[str, spaces.Space[Any]] = {
@@ -108,7 +118,7 @@ class GameVectorEnv:
             self._names.agent(p): payoffs.get(p, torch.zeros(self.num_games, device=self.device, dtype=self.game.dtype))
             for p in self.game.players
         }
-        cut = self.max_cycles is not None and state.phase == 0 and state.round >= self.max_cycles
+        cut = self.max_cycles is not None and state.round >= self.max_cycles
         truncated = ~terminated if cut else torch.zeros_like(terminated)
         info: dict[str, Any] = {}
         if cut or self.game.over(state):
@@ -120,6 +130,10 @@ class GameVectorEnv:
         """What an agent sees now, name -> (G, ...)."""
         seen = self.game.observe(self.game_state, self._names.player(agent))
         return {name: tensor.detach().clone() for name, tensor in seen.items()}
+
+    def active(self, agent: str) -> Tensor:
+        """Matches in which an agent moves now, (G,) bool; in the others its only legal action passes."""
+        return self.game.active(self.game_state, self._names.player(agent)).clone()
 
     def move(self, agent: str, player: Player | None) -> Tensor:
         """The actions (G, ...) that an advgames agent plays in the seat of `agent` (not yet submitted)."""

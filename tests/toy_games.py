@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advgames import rng
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.games import Actions, Ball, Box, Classes, Game, Observation, Payoffs, Space, State
 from advgames.threat import Threat
 
@@ -72,10 +72,10 @@ class Toy(Game[ToyState]):
             "progress": torch.full((len(state.seeds), 1), state.round / self.horizon),
         }
 
-    def access(self, state: ToyState, player: str) -> Access:
+    def access(self, state: ToyState, player: str) -> PerturbationAccess:
         self._check_player(player)
         radius = torch.ones(len(state.seeds))
-        return Access(
+        return PerturbationAccess(
             player=player,
             sign=1.0 if player == "row" else -1.0,
             threat=self.threat,
@@ -127,10 +127,10 @@ class Half:
         self.actions = actions
         self.resets = 0
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         self.resets += 1
 
-    def act(self, observation: Any, access: Access) -> Tensor:
+    def act(self, observation: Any, access: PerturbationAccess) -> Tensor:
         matches = len(observation["played"])
         if self.actions == "coin":
             return torch.ones(matches, dtype=torch.int64)

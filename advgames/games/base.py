@@ -75,6 +75,10 @@ class Game(ABC, Generic[S]):
         zero_sum: whether the players' payoffs always sum to zero.
         hidden: one line: what is hidden from whom.
         settings_model: the game's settings, by name.
+        lockstep: whether all matches go through every phase of every round, and end after :attr:`horizon` rounds.
+            False: a phase may take several steps, phases in which nobody moves are skipped, and matches end at
+            different times; those that wait or have ended pass (see :meth:`active`).
+        default_task, default_agent: what is played on, and who plays, where nobody says.
     """
 
     name: ClassVar[str]
@@ -83,6 +87,9 @@ class Game(ABC, Generic[S]):
     zero_sum: ClassVar[bool]
     hidden: ClassVar[str]
     settings_model: ClassVar[type[Settings]] = Settings
+    lockstep: ClassVar[bool] = True
+    default_task: ClassVar[str] = "digits"
+    default_agent: ClassVar[str] = "level-1"
     device: torch.device
     dtype: torch.dtype
 
@@ -118,15 +125,39 @@ class Game(ABC, Generic[S]):
 
     @abstractmethod
     def observation_space(self, player: str) -> Observation:
-        """Observations of one match."""
+        """Observations of one match: what :meth:`observe` returns, and the ``text`` of :meth:`prompt` where actions are."""
 
     @abstractmethod
     def null_action(self, state: S, player: str) -> Tensor:
         """The action that does nothing; always legal."""
 
+    def active(self, state: S, player: str) -> Tensor:
+        """Matches in which `player` moves in the present phase, (G,) bool; elsewhere its only legal action passes."""
+        moves = not self.over(state) and player in self.movers(state)
+        return torch.full((len(self.null_action(state, player)),), moves, device=self.device)
+
+    def check(self, state: S, player: str, action: Tensor) -> None:
+        """Refuse an action that is legal in its space but not now, before the others of its phase have moved.
+
+        Raises:
+            ActionError: it is not legal.
+        """
+
+    def prompt(self, state: S, player: str, match: int = 0) -> str:
+        """What a player whose moves are texts is shown of one match."""
+        raise NotImplementedError(f"{self.name} has no moves in text")
+
+    def read_action(self, state: S, player: str, text: str, match: int = 0) -> Tensor:
+        """The action of one match that a text stands for, without the match dimension; for moves that are texts."""
+        raise NotImplementedError(f"{self.name} has no moves in text")
+
+    def write_action(self, state: S, player: str, action: Tensor) -> str:
+        """An action of one match as the text that :meth:`read_action` reads."""
+        raise NotImplementedError(f"{self.name} has no moves in text")
+
     @abstractmethod
     def measures(self, state: S) -> dict[str, Tensor]:
-        """What a report wants to know of the matches, name -> (G,); never shown to a player."""
+        """What a report wants to know of the matches, name -> (G,), NaN where it does not apply; no player sees it."""
 
     def render(self, state: S, match: int = 0, payoffs: Mapping[str, Sequence[float]] | None = None) -> Any:
         """One match as an RGB array (H, W, 3) uint8.
@@ -137,6 +168,10 @@ class Game(ABC, Generic[S]):
             payoffs: each player's payoff of every round so far, where the caller kept them.
         """
         raise NotImplementedError(f"{self.name} has no rendering")
+
+    def render_text(self, state: S, match: int = 0) -> str:
+        """One match as a person reads it; as it goes on, lines are added at the end and no line changes."""
+        raise NotImplementedError(f"{self.name} has no rendering in text")
 
     def pictures(self, state: S, match: int = 0) -> dict[str, NDArray[Any]]:
         """What a report draws of one match that has ended, as arrays by name; none by default."""

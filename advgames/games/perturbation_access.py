@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advgames.access import Access, Order, WhiteBox
+from advgames.access import Order, PerturbationAccess, WhiteBox
 from advgames.errors import PhaseError, SettingError
 from advgames.games.perturbation_settings import Payoff
 from advgames.victims import FixedVictim, cross_entropy, margin
@@ -40,7 +40,7 @@ class Meter:
         return answer
 
 
-class HardLabelAccess(Access):
+class HardLabelAccess(PerturbationAccess):
     """The victim as an oracle of classes, every query counted.
 
     ``known(n)`` are inputs from the same source as the game's, which every player has: the first n training inputs

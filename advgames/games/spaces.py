@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import string
 from dataclasses import dataclass
 
 from advgames.threat import Norm
 
-__all__ = ["Ball", "Box", "Classes", "Observation", "Space"]
+__all__ = ["PRINTABLE", "Ball", "Box", "Classes", "Mask", "Observation", "Space", "Text"]
+
+PRINTABLE = string.digits + string.ascii_letters + string.punctuation + " "
 
 
 @dataclass(frozen=True)
@@ -35,5 +38,20 @@ class Classes:
     n: int
 
 
-Space = Box | Ball | Classes
+@dataclass(frozen=True)
+class Mask:
+    """0 or 1 at each place of a shape: 1 where the move of that number is legal."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Strings of at most `length` of these characters."""
+
+    length: int
+    characters: str = PRINTABLE
+
+
+Space = Box | Ball | Classes | Mask | Text
 Observation = dict[str, Space]

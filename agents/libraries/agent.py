@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from advgames.access import Access
+from advgames.access import PerturbationAccess
 from advgames.agents.attack import in_radii
 from advgames.agents.libraries.attack import LibraryAttack
 from advgames.agents.sides import Attacker
@@ -19,7 +19,7 @@ __all__ = ["LibraryAgent"]
 
 
 class _Victim(Protocol):
-    """What the test-time game grants an attacker beyond :class:`Access`, by level."""
+    """What the test-time game grants an attacker beyond :class:`PerturbationAccess`, by level."""
 
     labels: Tensor
     num_classes: int
@@ -47,7 +47,7 @@ class LibraryAgent(Attacker):
     def __repr__(self) -> str:
         return repr(self.attack)
 
-    def reset(self, access: Access) -> None:
+    def reset(self, access: PerturbationAccess) -> None:
         """Begin a batch of matches.
 
         Raises:
@@ -58,7 +58,7 @@ class LibraryAgent(Attacker):
         if access.shared:
             raise SettingError(f"{self!r} perturbs every input for itself, {access.player} must perturb all alike")
 
-    def act(self, observation: Mapping[str, Tensor], access: Access) -> Tensor:
+    def act(self, observation: Mapping[str, Tensor], access: PerturbationAccess) -> Tensor:
         """Perturbations of norm at most 1, (G, B, *input_shape)."""
         inputs = observation["inputs"]
         victim: Any = access

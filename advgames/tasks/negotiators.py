@@ -1,0 +1,94 @@
+"""Negotiators by name: a task's own, trained once and kept, or weights from a file."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from advgames.errors import DataFileError, SettingError, VictimError
+from advgames.files import replace_whole
+from advgames.settings import imported
+from advgames.tasks.negotiations import NegotiationTask
+from advgames.victims.negotiator import Negotiator, NegotiatorSizes
+
+__all__ = ["load_negotiator", "read_negotiator", "save_negotiator"]
+
+SUPERVISED = "sv"
+_kept: OrderedDict[tuple[str, str, str], Negotiator] = OrderedDict()
+_KEEP = 16
+
+
+def load_negotiator(task: NegotiationTask, name: str = SUPERVISED) -> Negotiator:
+    """A negotiator over the task's words, in evaluation mode, on the CPU; not to be changed.
+
+    Args:
+        task: whose vocabulary it must have.
+        name: ``"sv"`` (the task's own, supervised), a file that :func:`save_negotiator` wrote, or
+            ``"my_module:name"`` of a :class:`~advgames.victims.negotiator.Negotiator` or of a function returning one.
+
+    Raises:
+        DataFileError: the file is missing or damaged.
+        VictimError: the model's vocabulary is not the task's.
+    """
+    path = Path(name)
+    stamp = str(path.stat().st_mtime_ns) if path.is_file() else ""
+    key = (f"{task.name} {task.vocabulary.digest}", name, stamp)
+    if key not in _kept:
+        _kept[key] = _load(task, name)
+    _kept.move_to_end(key)
+    while len(_kept) > _KEEP:
+        _kept.popitem(last=False)
+    return _kept[key]
+
+
+def _load(task: NegotiationTask, name: str) -> Negotiator:
+    if name == SUPERVISED:
+        from advgames.tasks.supervised import supervised_negotiator
+
+        model = supervised_negotiator(task)
+    elif ":" in name and not Path(name).exists():
+        found = imported(name, "negotiator")
+        model = found if isinstance(found, Negotiator) or not callable(found) else found()
+        if not isinstance(model, Negotiator):
+            raise SettingError(f"negotiator {name!r} must be a Negotiator, or a function that returns one, got {model!r}")
+    else:
+        model = read_negotiator(name)
+    if model.vocabulary != task.vocabulary:
+        raise VictimError(
+            f"negotiator {name!r} speaks {len(model.vocabulary)} words, but they are not the {len(task.vocabulary)} of "
+            f"{task.name}: train it on this task's dialogues"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def save_negotiator(model: Negotiator, path: str | Path) -> None:
+    """Weights, sizes and words in one safetensors file."""
+    path = Path(path)
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    told = {"sizes": json.dumps(asdict(model.sizes)), "words": json.dumps(model.vocabulary.words)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_whole(path, lambda part: save_file(weights, part, told))
+
+
+def read_negotiator(path: str | Path) -> Negotiator:
+    """The negotiator in a file, in evaluation mode.
+
+    Raises:
+        DataFileError: the file is missing, damaged, or none of :func:`save_negotiator`'s.
+    """
+    from advgames.dialogue.vocabulary import Vocabulary
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            told = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = Negotiator(Vocabulary(json.loads(told["words"])), NegotiatorSizes(**json.loads(told["sizes"])))
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise DataFileError(f"{path}: cannot be read as a negotiator: {error}") from error
+    return model.eval()

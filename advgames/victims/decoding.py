@@ -1,0 +1,127 @@
+"""Speaking with a negotiator: its recurrent step on precomputed tables, batched sampling, and its choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from advgames import rng
+from advgames.victims.negotiator import Negotiator, choice_logits, gru_step, gru_weights
+
+__all__ = ["Decoder", "Goal", "sample_words"]
+
+
+class Goal(NamedTuple):
+    """What a side wants, as the model sees it: its code (B, goal), and that as the reader's input (B, 3 hidden)."""
+
+    code: Tensor
+    gates: Tensor
+
+    def take(self, index: Tensor) -> Goal:
+        """The goals of some dialogues."""
+        return Goal(self.code[index], self.gates[index])
+
+
+class Decoder:
+    """A negotiator in evaluation mode, step by step, without gradients.
+
+    The reader's input is a word and the goal: the share of every word of the vocabulary is computed once, and so is
+    the product of the two output layers.
+
+    Args:
+        model: the negotiator; a later change of its weights is not seen.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: Negotiator) -> None:
+        self.model = model
+        self.vocabulary, self.sizes = model.vocabulary, model.sizes
+        self._reader, words = gru_weights(model.reader), model.embedding.weight
+        self.word_gates = words @ self._reader.inputs[:, : model.sizes.word].T + self._reader.input_bias
+        self._goal_weight = self._reader.inputs[:, model.sizes.word :].T.contiguous()
+        self._speak = (model.speak_layer.weight.T @ words.T).contiguous()
+        self._speak_bias = words @ model.speak_layer.bias
+
+    @torch.no_grad()
+    def goal(self, contexts: Tensor) -> Goal:
+        """Goals of contexts ``c0 v0 c1 v1 c2 v2`` (B, 6)."""
+        code = self.model.goal(contexts)
+        return Goal(code, code @ self._goal_weight)
+
+    def begin(self, matches: int) -> Tensor:
+        """The hidden state before the first word, (B, hidden)."""
+        return torch.zeros(matches, self.sizes.hidden, dtype=self._speak.dtype, device=self._speak.device)
+
+    @torch.no_grad()
+    def step(self, hidden: Tensor, words: Tensor, goal: Goal) -> Tensor:
+        """The hidden state (B, hidden) after one more word (B,): a GRU's step."""
+        return gru_step(hidden, self.word_gates[words] + goal.gates, self._reader)
+
+    @torch.no_grad()
+    def read(self, hidden: Tensor, words: Tensor, start: Tensor, end: Tensor, goal: Goal) -> Tensor:
+        """The hidden state after the words at places `start` to `end` (exclusive), (B,) each, of dialogues (B, W)."""
+        longest = int((end - start).amax()) if len(start) else 0
+        for offset in range(longest):
+            place = start + offset
+            here = place < end
+            word = words.gather(1, place.clamp(max=words.shape[1] - 1)[:, None])[:, 0]
+            hidden = torch.where(here[:, None], self.step(hidden, word, goal), hidden)
+        return hidden
+
+    @torch.no_grad()
+    def next_word(self, hidden: Tensor) -> Tensor:
+        """Logits (..., V) of the next word."""
+        return hidden @ self._speak + self._speak_bias
+
+    @torch.no_grad()
+    def choose(self, contexts: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, 127) of every choice after dialogues (B, W) of `lengths` words, ``<selection>`` not among them."""
+        width = max(int(lengths.amax()), 1)
+        goal = self.model.goal(contexts)
+        states, embedded = self.model.read(goal, words[:, :width])
+        return choice_logits(self.model.outputs(goal, states, embedded, lengths.clamp(min=1)), contexts[:, ::2])
+
+    @torch.no_grad()
+    def speak(
+        self,
+        hidden: Tensor,
+        goal: Goal,
+        keys: Tensor,
+        allowed: Callable[[Tensor, int], Tensor],
+        max_words: int,
+        temperature: float,
+    ) -> tuple[Tensor, Tensor]:
+        """(utterances (B, max_words) padded, hidden state behind them) sampled word by word (eq. 3.5).
+
+        Args:
+            hidden: after the opening word ``YOU:``, (B, hidden).
+            goal: of the speaker.
+            keys: seeds (B,) of each utterance's randomness.
+            allowed: (utterances so far (B, L), number n of their words) -> words that may come next, (B, V) or (V,).
+            max_words: of an utterance, its end included.
+            temperature: of the sampling; 0: the most likely word.
+        """
+        names = self.vocabulary
+        said = torch.full((len(keys), max_words), names.pad, device=keys.device)
+        open_ = torch.ones_like(keys, dtype=torch.bool)
+        for n in range(max_words):
+            logits = self.next_word(hidden).masked_fill(~allowed(said, n), -torch.inf)
+            word = sample_words(logits, keys, n, temperature)
+            said[:, n] = torch.where(open_, word, names.pad)
+            hidden = torch.where(open_[:, None], self.step(hidden, word, goal), hidden)
+            open_ = open_ & (word != names.eos) & (word != names.selection)
+            if not bool(open_.any()):
+                break
+        return said, hidden
+
+
+def sample_words(logits: Tensor, keys: Tensor, counter: int, temperature: float) -> Tensor:
+    """One word (B,) of each row of logits (B, V), by inversion of one uniform number of each row's key."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    point = rng.uniform(keys, "word", counter, (), dtype=torch.float64)[:, None] * cumulative[:, -1:]
+    return (cumulative < point).sum(-1).clamp(max=logits.shape[-1] - 1)
