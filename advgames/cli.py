@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
-DEFAULT_AGENT = "level-1"
+USUAL_AGENTS = "default: level-1; in negotiations fair"
 KINDS = ("games", "agents", "tasks", "settings")
 
 
@@ -117,18 +117,32 @@ def list_names(
 @app.command()
 def play(
     game: Annotated[str, typer.Argument(help="Name of a game, see `advgames list games`.")] = "poisoning",
-    task: Annotated[str, typer.Option(help="What it is played on, see `advgames list tasks`.")] = "digits",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What it is played on, see `advgames list tasks` (default: digits; in negotiations bargains).",
+            show_default=False,
+        ),
+    ] = None,
     attacker: Annotated[
-        str | None, typer.Option(help=f"Agent that attacks (default: {DEFAULT_AGENT}).", show_default=False)
+        str | None,
+        typer.Option(help=f"Agent that attacks, or human: you ({USUAL_AGENTS}).", show_default=False),
     ] = None,
     defender: Annotated[
-        str | None, typer.Option(help=f"Agent that defends (default: {DEFAULT_AGENT}).", show_default=False)
+        str | None,
+        typer.Option(help=f"Agent that defends, or human: you ({USUAL_AGENTS}).", show_default=False),
     ] = None,
     player: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=AGENT", help="Agent of any player, by the player's name; repeatable."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="How many seeds (0, 1, ...), or the seeds: 3,5,8.")] = "3",
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="How many seeds (0, 1, ...), or the seeds: 3,5,8 (default: 3; where a person plays 1).",
+            show_default=False,
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the game; repeatable.")
     ] = None,
@@ -153,10 +167,14 @@ def play(
         named[name] = agent
     players = _players(game, {name: agent for name, agent in named.items() if agent is not None})
     settings = {key: _value(value, f"--set {key}") for key, value in _pairs(setting or [], "--set").items()}
-    chosen: dict[str, Any] = {"game": game, "task": task, "seeds": _seeds(seeds), "settings": settings, "dtype": dtype}
     _set_threads(threads)
+    from advgames.training.play import has_person
+
+    person = has_person(players.values())
+    chosen: dict[str, Any] = {"game": game, "task": task or _game(game).default_task, "settings": settings}
+    chosen |= {"seeds": _seeds(seeds or ("1" if person else "3")), "dtype": dtype}
     root = None if data_root is None else str(data_root)
-    with _work(as_json) as watch:
+    with _work(as_json, quiet=person) as watch:
         if out is None:
             from advgames.training import play as play_matches
 
@@ -333,11 +351,14 @@ def _resume_command(directory: Path) -> str:
 
 
 @contextmanager
-def _work(as_json: bool) -> Iterator[Watch]:
-    """Progress on stderr; with JSON to come, whatever else is printed goes there too."""
+def _work(as_json: bool, quiet: bool = False) -> Iterator[Watch]:
+    """Progress on stderr, unless `quiet`; with JSON to come, whatever else is printed goes there too."""
+    from rich.console import Console
+
     from advgames.report.watch import Watch
 
-    with redirect_stdout(sys.stderr) if as_json else _nothing(), Watch(_console(stderr=True)) as watch:
+    console = Console(quiet=True, force_terminal=False) if quiet else _console(stderr=True)
+    with redirect_stdout(sys.stderr) if as_json else _nothing(), Watch(console) as watch:
         yield watch
 
 
@@ -362,20 +383,25 @@ def _names(kind: str) -> list[dict[str, Any]]:
         ]
     if kind == "tasks":
         from advgames.tasks import PAIRED, TASKS
+        from advgames.tasks.negotiations import NEGOTIATIONS
 
-        pairs = {f"{name}:AvB": f"classes A and B of {name}, digits such as 0 and 1" for name in PAIRED}
-        return [{"name": n, "about": about} for n, about in ({n: _about(t) for n, t in TASKS.items()} | pairs).items()]
+        tasks = {name: _about(task) for name, task in TASKS.items()}
+        tasks |= {f"{name}:AvB": f"classes A and B of {name}, digits such as 0 and 1" for name in PAIRED}
+        tasks |= {name: _about(task) for name, task in NEGOTIATIONS.items()}
+        return [{"name": name, "about": about} for name, about in tasks.items()]
     from advgames.agents import AGENTS, WRAPPERS, LevelK
     from advgames.agents.libraries import LIBRARIES, names
 
+    kinds = {name: getattr(agent, "kind", None) or agent().kind for name, agent in AGENTS.items()}
     levels = {"level-K": f"level 0 does nothing; above: {_about(LevelK)}"}
-    agents = levels | {name: _about(agent) for name, agent in AGENTS.items()}
+    agents = levels | {name: _about(agent) for name, agent in AGENTS.items() if kinds[name] == "inputs"}
     agents |= {f"AGENT+{name}": _about(wrapper) for name, wrapper in WRAPPERS.items()}
     installed = names()
     for library in LIBRARIES:
         about = ", ".join(installed[library]) if library in installed else "not installed, see docs/libraries.md"
         agents["autoattack" if library == "autoattack" else f"{library}:NAME"] = about
-    return [{"name": name, "about": about} for name, about in agents.items()]
+    agents |= {name: _about(agent) for name, agent in AGENTS.items() if kinds[name] == "dialogue"}
+    return [{"name": n, "plays": kinds.get(n, "inputs"), "about": about} for n, about in agents.items()]
 
 
 def _about(thing: Any) -> str:
@@ -396,17 +422,23 @@ def _settings_of(model: Any) -> dict[str, str]:
     return found
 
 
-def _players(game: str, named: dict[str, str]) -> dict[str, str]:
-    """An agent for every player of the game, the usual one where none is named."""
+def _game(name: str) -> Any:
+    """A game's class by its name."""
     from advgames.games import GAMES
 
-    if game not in GAMES:
-        raise UnknownNameError("game", game, GAMES)
-    known = getattr(GAMES[game], "players", tuple(named))
+    if name not in GAMES:
+        raise UnknownNameError("game", name, GAMES)
+    return GAMES[name]
+
+
+def _players(game: str, named: dict[str, str]) -> dict[str, str]:
+    """An agent for every player of the game, the usual one where none is named."""
+    made = _game(game)
+    known = getattr(made, "players", tuple(named))
     for name in named:
         if name not in known:
             raise UnknownNameError("player", name, known, game)
-    return {name: named.get(name, DEFAULT_AGENT) for name in known}
+    return {name: named.get(name, made.default_agent) for name in known}
 
 
 def _seeds(text: str) -> list[int]:

@@ -6,6 +6,7 @@ from advgames.agents.attack import Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
 from advgames.agents.dialogue import DialogueAgent, WordAgent
+from advgames.agents.human import Human
 from advgames.agents.level_k import LevelK
 from advgames.agents.momentum import Momentum
 from advgames.agents.negotiators import NeuralNegotiator, Targeted
@@ -24,6 +25,7 @@ __all__ = [
     "DialogueAgent",
     "Ensemble",
     "GaussianSmoothing",
+    "Human",
     "InfluenceFunction",
     "LevelK",
     "Momentum",

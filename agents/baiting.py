@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advgames.agents.dialogue import Observation
-from advgames.agents.negotiators import NeuralNegotiator, allowed_words
+from advgames.agents.negotiators import NeuralNegotiator, allowed_words, beginning, spread
 from advgames.attacks.word_search import DecisionLoss, Talks, Target, WordSearch, choice_gains
 from advgames.dialogue.speech import turned
 from advgames.errors import AccessError, DataFileError, SettingError
@@ -27,20 +27,20 @@ class Adversary(NeuralNegotiator):
 
     def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:
         """Regular speech, (G, max_words)."""
-        return self._speech(observation, access, access.noise_seeds)
+        rows = beginning(access)
+        return spread(self.regular(observation, access, rows, access.noise_seeds), rows, access)
 
-    def _speech(self, observation: Observation, access: NegotiationAccess, keys: Tensor) -> Tensor:
+    def regular(self, observation: Observation, access: NegotiationAccess, rows: Tensor, keys: Tensor) -> Tensor:
+        """Regular speech of the matches at `rows`, (R, max_words), drawn by keys (G,)."""
         names = access.vocabulary
-        talk = allowed_words(access)
+        any_word = allowed_words(access, rows)
 
         def going_on(said: Tensor, n: int) -> Tensor:
-            allowed = talk(said, n).clone()
+            allowed = any_word(said, n).clone()
             allowed[..., names.selection] = False
             return allowed
 
-        hidden, goal = self.listen(observation)
-        most = int(access.settings.max_words or 0)
-        return self.decoder.speak(self.opened(hidden, goal), goal, keys, going_on, most, self.temperature)[0]
+        return self.compose(observation, access, rows, keys, going_on)
 
 
 class Transfer(Adversary):
@@ -130,8 +130,9 @@ class Baiter(Adversary):
         """What the attack found where it was tried, else regular speech; ``<selection>`` where the bait was taken."""
         names = access.vocabulary
         said = super().utter(observation, access)
-        closing = access.speaking & self._closing
-        due = (access.speaking & ~self._closing & self.due(access)).nonzero()[:, 0]
+        begins = access.speaking & (access.said == 0)
+        closing = begins & self._closing
+        due = (begins & ~self._closing & self.due(access)).nonzero()[:, 0]
         if len(due):
             said[due] = self.bait(observation, access, due, said)
         end = torch.full_like(said, names.pad)
@@ -150,7 +151,7 @@ class Baiter(Adversary):
     def talks(self, observation: Observation, access: NegotiationAccess) -> Talks:
         """The dialogues as the target reads them."""
         context = access.target_context
-        gain = choice_gains(observation["counts"], observation["values"], context[:, 1::2])
+        gain = choice_gains(observation["counts"], observation["own_values"], context[:, 1::2])
         return Talks(turned(observation["words"], access.vocabulary), observation["length"][:, 0], context, gain)
 
 
@@ -281,7 +282,7 @@ class ArbitraryTurn(Baiter):
         left = due[~made]
         if not len(left):
             return spoken
-        fresh = self._speech(observation, access, _other(access.noise_seeds, 1))[left]
+        fresh = self.regular(observation, access, left, _other(access.noise_seeds, 1))
         found = self._search.preemptive(
             talks.take(left),
             fresh,
@@ -296,7 +297,7 @@ class ArbitraryTurn(Baiter):
         if self.otherwise == "transfer":
             rest = self._list[access.pick(len(self._list))][left]
         else:
-            rest = self._speech(observation, access, _other(access.noise_seeds, 2))[left]
+            rest = self.regular(observation, access, left, _other(access.noise_seeds, 2))
         spoken[~made] = torch.where(taken[:, None], found.words, rest)
         return spoken
 

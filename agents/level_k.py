@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import torch
 from torch import Tensor
 
-from advgames.access import PerturbationAccess, Order, WhiteBox
+from advgames.access import Order, PerturbationAccess, WhiteBox
 from advgames.agents.base import Agent
 from advgames.errors import PhaseError, SettingError
 

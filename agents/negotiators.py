@@ -12,6 +12,7 @@ from advgames.dialogue.speech import free_words
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import PhaseError, SettingError, VictimError
 from advgames.games.negotiation_access import NegotiationAccess
+from advgames.victims.choosing import Chooser
 from advgames.victims.decoding import Decoder, Goal
 from advgames.victims.negotiator import Negotiator
 
@@ -20,7 +21,7 @@ __all__ = ["NeuralNegotiator", "Targeted", "allowed_words", "contexts"]
 
 def contexts(observation: Observation) -> Tensor:
     """``c0 v0 c1 v1 c2 v2`` as the player sees it, (G, 6)."""
-    return torch.stack([observation["counts"], observation["values"]], -1).flatten(1)
+    return torch.stack([observation["counts"], observation["own_values"]], -1).flatten(1)
 
 
 class NeuralNegotiator(WordAgent):
@@ -37,6 +38,7 @@ class NeuralNegotiator(WordAgent):
             raise SettingError(f"temperature must not be negative, got {temperature!r}")
         self.weights, self.temperature = weights, temperature
         self._decoder: Decoder | None = None
+        self._chooser: Chooser | None = None
 
     def reset(self, access: NegotiationAccess) -> None:
         """Begin a batch of dialogues, with the weights as they are now."""
@@ -50,36 +52,65 @@ class NeuralNegotiator(WordAgent):
         self._hidden: Tensor | None = None
 
     def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:
-        """Utterances sampled from the model given the dialogue so far."""
-        hidden, goal = self.listen(observation)
-        return self.decoder.speak(
-            self.opened(hidden, goal),
-            goal,
-            access.noise_seeds,
-            allowed_words(access),
-            int(access.settings.max_words or 0),
-            self.temperature,
-        )[0]
+        """Utterances sampled from the model given the dialogue so far, (G, max_words)."""
+        rows = beginning(access)
+        said = self.compose(observation, access, rows, access.noise_seeds, allowed_words(access, rows))
+        return spread(said, rows, access)
+
+    def compose(
+        self,
+        observation: Observation,
+        access: NegotiationAccess,
+        rows: Tensor,
+        keys: Tensor,
+        allowed: Callable[[Tensor, int], Tensor],
+    ) -> Tensor:
+        """Utterances (R, max_words) of the matches at `rows`, drawn by keys (G,), of words that are `allowed`.
+
+        What it says is remembered, so that it need not be read again if it is what is then said.
+        """
+        decoder = self.decoder
+        most = int(access.settings.max_words or 0)
+        hidden, goal = self.listen(observation, rows, most)
+        opened = decoder.step(hidden, torch.full_like(rows, decoder.vocabulary.you), goal)
+        said, after = decoder.speak(opened, goal, keys[rows], allowed, most, self.temperature)
+        self._said[rows], self._after[rows] = said, after
+        return said
 
     def choose(self, observation: Observation, access: NegotiationAccess) -> Tensor:
         """The most likely of all legal choices."""
-        logits = self.decoder.choose(contexts(observation), observation["words"], told(observation, access))
-        return logits.argmax(-1).clamp(max=NO_DEAL)
+        if self._chooser is None or self._chooser.decoder is not self.decoder:
+            self._chooser = Chooser(self.decoder.model, self.decoder)
+        rows = access.choosing.nonzero()[:, 0]
+        asked = (contexts(observation), observation["words"], told(observation, access))
+        choice = torch.full_like(access.turn, NO_DEAL)
+        choice[rows] = self._chooser.choose(*(part[rows] for part in asked)).argmax(-1).clamp(max=NO_DEAL)
+        return choice
 
-    def listen(self, observation: Observation) -> tuple[Tensor, Goal]:
-        """(hidden state after all words so far, goal); only words that are new are read."""
+    def listen(self, observation: Observation, rows: Tensor, most: int) -> tuple[Tensor, Goal]:
+        """(hidden state after all words so far, goal) of the matches at `rows`; only words that are new are read.
+
+        `most` is how long an utterance can be.
+        """
         words, length = observation["words"], observation["length"][:, 0]
+        names = self.decoder.vocabulary
         if self._hidden is None:
             self._hidden, self._read = self.decoder.begin(len(words)), torch.zeros_like(length)
+            self._after = self._hidden.clone()
+            self._said = torch.full((len(words), most), names.pad, device=words.device)
             self._goal = self.decoder.goal(contexts(observation))
-        self._hidden = self.decoder.read(self._hidden, words, self._read, length, self._goal)
-        self._read = length.clone()
-        return self._hidden, self._goal
-
-    def opened(self, hidden: Tensor, goal: Goal) -> Tensor:
-        """The hidden state after ``YOU:``."""
-        you = torch.full_like(self._read, self.decoder.vocabulary.you)
-        return self.decoder.step(hidden, you, goal)
+        goal = self._goal.take(rows)
+        words, end, start, hidden = words[rows], length[rows], self._read[rows], self._hidden[rows]
+        place = start[:, None] + 1 + torch.arange(self._said.shape[1], device=rows.device)
+        number = (self._said[rows] != names.pad).sum(1)
+        heard = words.gather(1, place.clamp(max=words.shape[1] - 1))
+        same = ((heard == self._said[rows]) | (self._said[rows] == names.pad)).all(-1) & (number > 0)
+        same &= start + 1 + number <= end
+        hidden = torch.where(same[:, None], self._after[rows], hidden)
+        start = torch.where(same, start + 1 + number, start)
+        hidden = self.decoder.read(hidden, words, start, end, goal)
+        self._hidden[rows], self._read[rows] = hidden, end
+        return hidden, goal
 
     @property
     def decoder(self) -> Decoder:
@@ -100,9 +131,25 @@ class Targeted(NeuralNegotiator):
         super().__init__("sv", temperature)
 
     def reset(self, access: NegotiationAccess) -> None:
-        """Begin a batch of dialogues, with the weights as they are now."""
-        self.weights = access.settings.target
+        """Begin a batch of dialogues, with the weights as they are now.
+
+        Raises:
+            AccessError: the player may not know the target.
+        """
+        self.weights = access.target
         super().reset(access)
+
+
+def beginning(access: NegotiationAccess) -> Tensor:
+    """The matches in which an utterance is to begin now, (R,)."""
+    return (access.speaking & (access.said == 0)).nonzero()[:, 0]
+
+
+def spread(said: Tensor, rows: Tensor, access: NegotiationAccess) -> Tensor:
+    """Utterances (R, L) of the matches at `rows` among those of all matches, (G, L)."""
+    everyone = torch.full((len(access.turn), said.shape[1]), access.vocabulary.pad, device=said.device)
+    everyone[rows] = said
+    return everyone
 
 
 def told(observation: Observation, access: NegotiationAccess) -> Tensor:
@@ -112,22 +159,22 @@ def told(observation: Observation, access: NegotiationAccess) -> Tensor:
     return length - (last == access.vocabulary.selection).long()
 
 
-def allowed_words(access: NegotiationAccess) -> Callable[[Tensor, int], Tensor]:
-    """(the utterances so far (G, L), how many words of them count) -> words that may come next, (G, V) bool."""
+def allowed_words(access: NegotiationAccess, rows: Tensor) -> Callable[[Tensor, int], Tensor]:
+    """(utterances so far of the matches at `rows` (R, L), how many of their words count) -> words that may come next.
+
+    They are the same for all, (V,), or (R, V) under a grammar.
+    """
     names, settings = access.vocabulary, access.settings
-    device = access.turn.device
     if not settings.grammar:
-        first, between, last = free_words(names, device)
+        first, between, last = free_words(names, rows.device)
         end = int(settings.max_words or 0) - 1
         return lambda said, n: first if n == 0 else last if n == end else between
-    states = torch.full_like(access.turn, access.grammar.start)
+    states, legal = torch.full_like(rows, access.grammar.start), access.legal[rows]
 
     def grammatical(said: Tensor, n: int) -> Tensor:
         nonlocal states
         if n:
             states = access.grammar.advance(states, said[:, n - 1])
-        allowed = access.grammar.next_words(states, access.legal)
-        allowed[:, names.pad] |= ~allowed.any(-1)  # where the utterance is over
-        return allowed
+        return access.grammar.next_words(states, legal)
 
     return grammatical

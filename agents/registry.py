@@ -12,6 +12,7 @@ from typing import Any
 from advgames.agents.attack import ATTACKS, Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
+from advgames.agents.human import Human
 from advgames.agents.level_k import LevelK
 from advgames.agents.libraries import LIBRARIES, find
 from advgames.agents.momentum import Momentum
@@ -69,6 +70,7 @@ AGENTS: dict[str, Callable[..., Agent]] = {
     **{name: _scripted(name) for name in POLICIES if name != "random"},
     "random-negotiator": _scripted("random"),
     "negotiator": NeuralNegotiator,
+    "human": Human,
     "target": Targeted,
     "transfer": Transfer,
     "reactive": Reactive,

@@ -16,7 +16,10 @@ import torch
 from gymnasium import spaces
 from toy_games import IN_TURN, SECOND_FIRST, TWICE, Toy
 
-from advgames.envs import Faces, perturbation_v0, poisoning_v0
+from advgames.dialogue.acts import ASK, END, INFORM, PASS, PROPOSE
+from advgames.dialogue.grammar import Grammar
+from advgames.dialogue.splits import NO_DEAL
+from advgames.envs import Faces, negotiation_v0, perturbation_v0, poisoning_v0
 
 __all__ = [
     "AT_ONCE",
@@ -26,11 +29,14 @@ __all__ = [
     "after_global_draws",
     "assert_same",
     "assert_same_state",
+    "draw",
     "every_role",
     "every_row",
     "in_space",
     "play",
+    "row_of",
     "rows_at_once",
+    "rows_in_numbers",
     "scribble",
     "state_of",
 ]
@@ -44,11 +50,24 @@ class Row:
         name: of the test.
         module: whatever has ``env``, ``raw_env``, ``parallel_env``, ``gym_env`` and ``vector_env``.
         settings: small enough to be quick.
+        careless: settings under which any element of the action space may be played at any time.
     """
 
     name: str
     module: Any
     settings: dict[str, Any] = field(default_factory=dict)
+    careless: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether all matches go through all phases of all rounds."""
+        return bool(self.env().unwrapped.game.lockstep)
+
+    @property
+    def in_text(self) -> bool:
+        """Whether actions are texts."""
+        env = self.env()
+        return isinstance(env.action_space(env.possible_agents[0]), spaces.Text)
 
     def env(self, **kwargs: Any) -> Any:
         """The AEC environment."""
@@ -71,6 +90,10 @@ toy_v0 = Faces("toy_v0", Toy)
 PLANE = {"task": "polygon", "rounds": 3, "batch_size": 5}
 SMALL_DIGITS = {"train_size": 60, "validation_size": 20, "test_size": 20, "batch_size": 4}
 
+#: so that no dialogue pays nothing
+WALKED = {"walk_away_attacker": 2.0, "walk_away_defender": 1.0, "max_turns": 5}
+OUTCOME = {"illegal": "outcome"}
+
 ROWS = [
     Row("poisoning-linear-regression", poisoning_v0, {"task": "linear-regression", "iterations": 3}),
     Row("poisoning-digits", poisoning_v0, {"task": "digits", "iterations": 3, **SMALL_DIGITS}),
@@ -84,6 +107,16 @@ ROWS = [
         perturbation_v0,
         {"task": "digits", "norm": "linf", "order": "attacker-first", "rounds": 3, "victim_epochs": 1, **SMALL_DIGITS},
     ),
+    Row("negotiation-acts", negotiation_v0, WALKED, OUTCOME),
+    Row("negotiation-accept", negotiation_v0, {**WALKED, "ending": "accept", "discount": 0.9}, OUTCOME),
+    Row("negotiation-adversarial", negotiation_v0, {**WALKED, "adversarial": True, "first": "attacker"}, OUTCOME),
+    Row("negotiation-words", negotiation_v0, {**WALKED, "actions": "tokens", "grammar": True}, OUTCOME),
+    Row(
+        "negotiation-utterances",
+        negotiation_v0,
+        {**WALKED, **OUTCOME, "actions": "tokens", "unit": "utterance", "grammar": True},
+    ),
+    Row("negotiation-text", negotiation_v0, {**WALKED, "actions": "text"}),
     Row("toy-at-once", toy_v0),
     Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
     Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),
@@ -92,8 +125,11 @@ ROWS = [
 AT_ONCE = [row for row in ROWS if row.env().unwrapped.game.simultaneous]
 ROLES = [(row, role) for row in ROWS for role in row.env().possible_agents]
 
+IN_NUMBERS = [row for row in ROWS if not row.in_text]
+
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 rows_at_once = pytest.mark.parametrize("row", AT_ONCE, ids=lambda row: row.name)
+rows_in_numbers = pytest.mark.parametrize("row", IN_NUMBERS, ids=lambda row: row.name)
 every_role = pytest.mark.parametrize(("row", "role"), ROLES, ids=lambda part: getattr(part, "name", part))
 
 
@@ -117,7 +153,7 @@ def play(
     watch: Callable[[Any], None] | None = None,
     turns: int = 10**6,
 ) -> list[Turn]:
-    """One episode with random actions drawn from the seed `actions`.
+    """One episode with random legal actions drawn from the seed `actions`.
 
     `spoil` gets every observation and action after its use, `watch` the environment after every step.
     """
@@ -127,7 +163,7 @@ def play(
     record = []
     for agent in env.agent_iter(turns):
         observation, reward, terminated, truncated, _ = env.last()
-        action = None if terminated or truncated else env.action_space(agent).sample()
+        action = None if terminated or truncated else draw(env.action_space(agent), observation)
         record.append(Turn(agent, copied(observation), reward, terminated, truncated, copied(action)))
         if spoil is not None:
             spoil(observation)
@@ -137,6 +173,35 @@ def play(
         if watch is not None:
             watch(env)
     return record
+
+
+#: texts that are legal in every match, while there is talk and after it
+SAYINGS = ("i want 1 hat", "I want 1 book, please!", "you can have everything", "What do you want?", "a hat is worth 3")
+CHOICES = ("nothing", "everything", "no deal", "1 hat")
+
+
+def draw(space: spaces.Space[Any], observation: dict[str, Any]) -> Any:
+    """A random element of a space that is legal now: by its mask where there is one, of words some that can be said."""
+    if isinstance(space, spaces.Text):
+        texts = CHOICES if "what do you take?" in observation["text"] else SAYINGS
+        return texts[int(space.np_random.integers(len(texts)))]
+    if isinstance(space, spaces.MultiDiscrete) and "to_do" in observation:
+        return _utterance(space, talking=observation["to_do"] == 1)
+    return space.sample(observation["action_mask"]) if "action_mask" in observation else space.sample()
+
+
+def _utterance(space: spaces.MultiDiscrete, talking: bool) -> Any:
+    """A choice of nothing or no deal, or words: a question, a claim, an offer of everything, or the end of the talk."""
+    grammar = Grammar()
+    act = torch.tensor([(ASK, INFORM + 3, PROPOSE, END)[int(space.np_random.integers(4))] if talking else PASS])
+    choice = NO_DEAL if talking else (0, NO_DEAL)[int(space.np_random.integers(2))]
+    return np.concatenate([[choice], grammar.render(act)[0].numpy()])
+
+
+def row_of(observation: dict[str, torch.Tensor], i: int) -> dict[str, Any]:
+    """One match of a batch's observation, as a face of a single match shows it."""
+    arrays = {name: tensor[i].numpy() for name, tensor in observation.items()}
+    return {name: int(a) if a.shape == () else a for name, a in arrays.items()}
 
 
 def copied(value: Any) -> Any:
@@ -203,6 +268,8 @@ def in_space(space: spaces.Space[Any], value: Any) -> bool:
     """Whether a value lies in a space and has exactly its dtype."""
     if isinstance(space, spaces.Dict):
         return value.keys() == space.keys() and all(in_space(space[n], value[n]) for n in space)
+    if isinstance(space, spaces.Text):
+        return type(value) is str and space.contains(value)
     if isinstance(space, spaces.Discrete):
         return type(value) is int and space.contains(value)
     return isinstance(value, np.ndarray) and value.dtype == space.dtype and space.contains(value)

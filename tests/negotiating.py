@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,8 +26,6 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 PLAIN = NegotiationTask("plain", read=lambda split: [], words=Grammar().vocabulary)
 SIDES = {"attacker": 0, "defender": 1}
-
-Chooser = Callable[[NegotiationState, int], Tensor]
 
 
 def bargain(counts: Sequence[int], mine: Sequence[int], yours: Sequence[int], **settings: Any) -> NegotiationGame:
@@ -52,18 +51,28 @@ def drawn(allowed: Tensor, weights: Tensor, draws: Tensor) -> Tensor:
     return (mass < draws[:, None].double() * mass[:, -1:]).sum(1).clamp(max=allowed.shape[1] - 1)
 
 
+def numbers(state: NegotiationState, stream: str, many: int) -> Tensor:
+    """Uniform numbers (G, many) that belong to the matches' seeds."""
+    return _numbers(tuple(state.seeds.tolist()), stream, many)
+
+
+@cache
+def _numbers(seeds: tuple[int, ...], stream: str, many: int) -> Tensor:
+    return rng.uniform(torch.tensor(seeds), stream, 0, (many,), torch.float64)
+
+
 def random_acts(state: NegotiationState, legal: Tensor) -> Tensor:
     """An act (G,) of whoever is to speak, from the match's seed and turn: the same in any batch and any view."""
     weights = torch.ones(NUM_ACTS)
     weights[INSIST] = weights[ACCEPT] = 12.0
     weights[ASK], weights[INFORM:END], weights[END] = 6.0, 0.4, 3.0
-    draws = rng.uniform(state.seeds, "test.speak", 0, (state.acts.shape[1],), torch.float64)
+    draws = numbers(state, "test.speak", state.acts.shape[1])
     return drawn(legal, weights, draws.gather(1, state.turn.clamp(max=draws.shape[1] - 1)[:, None])[:, 0])
 
 
 def random_choices(state: NegotiationState, side: int) -> Tensor:
     """A choice (G,) from the match's seed; those of two sides fit together in about half of the matches."""
-    draws = rng.uniform(state.seeds, "test.choose", 0, (4,), torch.float64)
+    draws = numbers(state, "test.choose", 3)
     legal = torch.nn.functional.pad(legal_splits(state.counts), (0, 1), value=True)
     weights = torch.ones(NO_DEAL + 1)
     weights[NO_DEAL] = 5.0
@@ -76,7 +85,7 @@ def random_choices(state: NegotiationState, side: int) -> Tensor:
 
 
 def moved(game: NegotiationGame, state: NegotiationState, player: str, acts: Tensor, choices: Tensor) -> Tensor:
-    """What the player does in the game's view: says `acts` (G,) where it is to speak, makes `choices` (G,) at the end."""
+    """A player's move in the game's view: says `acts` (G,) where it is to speak, makes `choices` (G,) at the end."""
     access, settings, names = game.access(state, player), game.settings, game.vocabulary
     speaking, choosing = access.speaking, access.choosing
     if settings.actions == "acts":

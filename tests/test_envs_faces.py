@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from conformance import AT_ONCE, Row, Turn, assert_same, every_role, every_row, play, rows_at_once, scribble
+from conformance import (
+    AT_ONCE,
+    ROWS,
+    Row,
+    Turn,
+    assert_same,
+    draw,
+    every_role,
+    every_row,
+    play,
+    row_of,
+    rows_at_once,
+    rows_in_numbers,
+    scribble,
+)
 
 from advgames.errors import PhaseError, UnsupportedFormError
 
@@ -48,36 +61,34 @@ def test_games_in_turn_have_no_parallel_form(row: Row) -> None:
         row.parallel_env()
 
 
-@every_row
+@rows_in_numbers
 def test_row_i_of_a_vector_env_is_the_single_env_of_its_seed(row: Row) -> None:
-    """For two episodes: the second, begun by the auto-reset, has derived seeds in both faces."""
+    """For two episodes: the second, begun by the auto-reset, has derived seeds in both faces.
+
+    Where matches end at different times a row that is not to move passes, and has its end told from then on.
+    """
     singles = [row.env() for _ in range(3)]
     vector = row.vector_env(3)
     played = [[*play(env, 40 + i, 9 * i), *play(env, None, 9 * i + 1)] for i, env in enumerate(singles)]
-    alive = [[turn for turn in turns if turn.action is not None] for turns in played]
+    left = [[turn for turn in turns if turn.action is not None] for turns in played]
+    per_episode = [_episodes(turns) for turns in played]
     observations = vector.reset(seed=40)
-    place, episodes, earned = 0, 0, {agent: torch.zeros(3) for agent in vector.possible_agents}
+    episodes, earned = 0, {agent: torch.zeros(3) for agent in vector.possible_agents}
     while episodes < 2:
-        movers = vector.movers
-        assert list(observations) == movers
-        actions = {}
-        for offset, agent in enumerate(movers):
-            turns = [turns[place + offset] for turns in alive]
-            assert [turn.agent for turn in turns] == [agent] * 3
-            for i, turn in enumerate(turns):
-                assert_same(turn.observation, _row(observations[agent], i), 1e-4)
-            actions[agent] = torch.as_tensor(np.stack([turn.action for turn in turns]))
-        place += len(movers)
+        assert list(observations) == vector.movers
+        actions = {agent: _moves(vector, agent, observations[agent], left) for agent in vector.movers}
         observations, rewards, terminated, truncated, info = vector.step(actions)
         for agent, reward in rewards.items():
             earned[agent] += reward
+        to_come = [per_episode[i][1] if episodes == 0 else 0 for i in range(3)]
+        assert terminated.tolist() == [len(turns) == later for turns, later in zip(left, to_come, strict=True)]
         if info:
             assert terminated.all() and not truncated.any()
             assert vector.game.over(info["final_state"])
             for i, turns in enumerate(played):
                 final = [turn for turn in turns if turn.action is None][2 * episodes : 2 * episodes + 2]
                 for turn in final:
-                    assert_same(turn.observation, _row(info["final_observations"][turn.agent], i), 1e-4)
+                    assert_same(turn.observation, row_of(info["final_observations"][turn.agent], i), 1e-4)
             episodes += 1
     for i, turns in enumerate(played):
         for agent in vector.possible_agents:
@@ -85,12 +96,32 @@ def test_row_i_of_a_vector_env_is_the_single_env_of_its_seed(row: Row) -> None:
             assert float(earned[agent][i]) == pytest.approx(total, rel=1e-4, abs=1e-5)
 
 
-def _row(observation: dict[str, torch.Tensor], i: int) -> dict[str, Any]:
-    arrays = {name: tensor[i].numpy() for name, tensor in observation.items()}
-    return {name: int(a) if a.shape == () else a for name, a in arrays.items()}
+def _episodes(turns: list[Turn]) -> tuple[int, int]:
+    """How many moves each of two episodes has."""
+    end = next(i for i, turn in enumerate(turns) if turn.action is None)
+    return end, sum(turn.action is not None for turn in turns[end:])
 
 
-@every_row
+def _moves(vector: Any, agent: str, observation: dict[str, torch.Tensor], left: list[list[Turn]]) -> torch.Tensor:
+    """What an agent did in each row, taken from the turns that are left there; a row that waits passes."""
+    moves = vector.game.null_action(vector.game_state, vector.game.players[vector.possible_agents.index(agent)])
+    for i, active in enumerate(vector.active(agent).tolist()):
+        if active:
+            turn = left[i].pop(0)
+            assert turn.agent == agent
+            assert_same(turn.observation, row_of(observation, i), 1e-4)
+            moves[i] = torch.as_tensor(turn.action)
+    return moves
+
+
+def test_texts_have_no_batched_form() -> None:
+    (row,) = [row for row in ROWS if row.in_text]
+    for face in (lambda: row.vector_env(2), lambda: row.module.sb3_env("attacker", None, 2, **row.settings)):
+        with pytest.raises(UnsupportedFormError, match=r"no batched form where actions are texts: use \w+_v0\.env\(\)"):
+            face()
+
+
+@rows_in_numbers
 def test_scribbling_on_tensors_of_a_vector_env_changes_nothing(row: Row) -> None:
     def run(spoil: bool) -> list[Any]:
         env = row.vector_env(2)
@@ -99,10 +130,11 @@ def test_scribbling_on_tensors_of_a_vector_env_changes_nothing(row: Row) -> None
             env.action_spaces[agent].seed(1)
         for _ in range(6):
             found.append({a: {n: t.numpy().copy() for n, t in o.items()} for a, o in observations.items()})
-            actions = {
-                agent: torch.as_tensor(np.stack([env.action_spaces[agent].sample() for _ in range(2)]))
-                for agent in env.movers
-            }
+            actions = {}
+            for agent in env.movers:
+                actions[agent] = env.move(agent, None)
+                for i in env.active(agent).nonzero()[:, 0].tolist():
+                    actions[agent][i] = torch.as_tensor(draw(env.action_spaces[agent], row_of(observations[agent], i)))
             if spoil:
                 scribble(observations)
             observations, rewards, *_ = env.step(actions)
@@ -126,6 +158,8 @@ def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
     assert info == {}
     aec.reset(seed=2)
     earned = 0.0
+    if learner.match.over:  # the others ended it before the learner's first turn: the first step tells
+        observation, earned, ended, cut, info = learner.step(own.sample())
     for agent in aec.agent_iter():
         seen, reward, terminated, truncated, _ = aec.last()
         if agent == role:
@@ -134,7 +168,7 @@ def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
         if terminated or truncated:
             action = None
         elif agent == role:
-            action = own.sample()
+            action = draw(own, observation)
             observation, earned, ended, cut, info = learner.step(action)
             assert bool(info) == ended
         else:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance import ROWS, Row, every_row
+from conformance import ROWS, Row, draw, rows_in_numbers, toy_v0
+from toy_games import IN_TURN, Half
 
 from advgames import errors
-from advgames.envs import perturbation_v0, poisoning_v0
+from advgames.envs import negotiation_v0, perturbation_v0, poisoning_v0
 
 pytest.importorskip("stable_baselines3")
 
@@ -17,32 +18,110 @@ LINEAR = {"task": "linear-regression", "iterations": 3}
 
 
 @pytest.mark.parametrize("role", [0, 1])
-@every_row
+@rows_in_numbers
 def test_a_row_is_the_match_of_a_single_environment(row: Row, role: int) -> None:
-    """Same seeds, same actions: the observations and rewards of gym_env, over two episodes."""
+    """Same seeds, same actions: the observations and rewards of gym_env, over two episodes.
+
+    Where matches end at different times a row waits for the others: it is paid nothing, and done with them.
+    """
     agent = row.env().possible_agents[role]
     batch = row.module.sb3_env(agent, num_games=3, **row.settings)
     single = row.gym_env(agent)
+    lockstep = single.game.lockstep
     batch.seed(7)
-    seen = batch.reset()
-    alone, _ = single.reset(seed=8)
-    generator = np.random.default_rng(0)
-    for _ in range(2 * single.game.horizon * len(single.game.phases)):
-        for name, value in alone.items():
-            np.testing.assert_allclose(seen[name][1], value, rtol=1e-5, atol=1e-5)
-        action = generator.uniform(-1, 1, (3, *batch.action_space.shape)).astype(np.float32)
-        if batch.action_space.dtype != np.float32:
-            action = generator.integers(0, 2, (3, *batch.action_space.shape))
-        seen, rewards, done, infos = batch.step(action)
-        alone, reward, terminated, truncated, info = single.step(action[1])
-        assert rewards[1] == pytest.approx(reward, rel=1e-4, abs=1e-5)
-        assert bool(done[1]) == (terminated or truncated)
-        if done[1]:
-            for name, value in alone.items():
-                np.testing.assert_allclose(infos[1]["terminal_observation"][name], value, rtol=1e-5, atol=1e-5)
-            assert infos[1]["measures"] == pytest.approx(info["measures"], rel=1e-4)
-            assert infos[1]["TimeLimit.truncated"] is False
-            alone, _ = single.reset()
+    seen, (alone, _) = batch.reset(), single.reset(seed=8)
+    space, others = single.action_space, np.random.default_rng(0)
+    space.seed(5)
+    for _ in range(2):
+        done, ended, earned, paid = np.zeros(3, bool), False, 0.0, 0.0
+        while not done.any():
+            actions = [draw_row(batch, seen, i, others) for i in range(3)]
+            if lockstep or batch.env.active(agent)[1] or (single.match.over and not ended):
+                for name, value in alone.items():
+                    if name != "action_mask":
+                        np.testing.assert_allclose(seen[name][1], value, rtol=1e-5, atol=1e-5)
+                    else:
+                        assert np.array_equal(batch.action_masks()[1], value)
+                actions[1] = draw(space, alone)
+                alone, reward, ended, cut, info = single.step(actions[1])
+                earned += reward
+            seen, rewards, done, infos = batch.step(np.stack(actions))
+            paid += float(rewards[1])
+            assert not lockstep or rewards[1] == pytest.approx(reward, rel=1e-4, abs=1e-5)
+            assert not lockstep or bool(done[1]) == ended
+            assert done.all() or not done.any()
+        assert ended and not cut and paid == pytest.approx(earned, rel=1e-4, abs=1e-5)
+        for name in batch.observation_space.spaces:
+            np.testing.assert_allclose(infos[1]["terminal_observation"][name], alone[name], rtol=1e-5, atol=1e-5)
+        assert infos[1]["measures"] == pytest.approx(info["measures"], rel=1e-4)
+        assert infos[1]["TimeLimit.truncated"] is False
+        alone, _ = single.reset()
+
+
+def draw_row(batch: Any, seen: dict[str, Any], i: int, generator: np.random.Generator) -> Any:
+    """A random action of one row: a legal one where there is a mask."""
+    space = batch.action_space
+    if hasattr(batch, "action_masks"):
+        return generator.choice(np.flatnonzero(batch.action_masks()[i]))
+    if space.dtype == np.float32:
+        return generator.uniform(-1, 1, space.shape).astype(np.float32)
+    return generator.integers(0, 2, space.shape)
+
+
+def test_what_is_paid_before_the_learners_first_turn_comes_with_its_first_step() -> None:
+    """In the toy every phase pays: the first reward includes what the leader's move cost the learner."""
+    agent = Half("coin")
+    batch, single = (face("column", agent, phases=IN_TURN) for face in (toy_v0.sb3_env, toy_v0.gym_env))
+    batch.seed(3)
+    batch.reset()
+    for episode in range(2):
+        single.reset(seed=3 if episode == 0 else None)
+        for _ in range(6):
+            alone, (_, rewards, done, _) = single.step(0), batch.step(np.zeros(16, np.int64))
+            assert rewards[0] == pytest.approx(alone[1]) and done[0] == alone[2]
+
+
+@pytest.mark.parametrize("face", ["gym_env", "sb3_env"])
+def test_a_match_that_the_others_end_before_the_learners_first_turn_takes_one_step(face: str) -> None:
+    """Whoever does nothing ends the talk at once, which under ending="accept" is the end."""
+    settings = {"first": "attacker", "ending": "accept", "walk_away_defender": 3.0}
+    env: Any = getattr(negotiation_v0, face)("defender", None, **settings)
+    for _ in range(3):
+        seen = env.reset() if face == "sb3_env" else env.reset()[0]
+        assert not np.any(seen["to_do"]) and env.action_masks().sum(-1).max() == 1
+        taken = np.zeros(16, np.int64) if face == "sb3_env" else 0
+        outcome = env.step(taken)
+        assert np.all(outcome[1] == 3.0) and np.all(outcome[2])
+
+
+def test_the_mask_is_a_method_and_no_observation() -> None:
+    """By the names and shapes that sb3-contrib asks for."""
+    utils = pytest.importorskip("sb3_contrib.common.maskable.utils")
+    env = negotiation_v0.sb3_env("attacker", "fair", 3, first="attacker")
+    single = negotiation_v0.gym_env("attacker", "fair", first="attacker")
+    plain = perturbation_v0.sb3_env("attacker", None, 2, task="polygon")
+    env.seed(4)
+    assert "action_mask" not in env.reset()
+    seen, _ = single.reset(seed=5)
+    masks = utils.get_action_masks(env)
+    assert masks.shape == (3, env.action_space.n) and masks.dtype == bool  # type: ignore[attr-defined]
+    assert np.array_equal(masks[1], utils.get_action_masks(single)) and np.array_equal(masks[1], seen["action_mask"])
+    assert not (masks[0] == masks[1]).all()
+    assert np.array_equal(env.env_method("action_masks", indices=[2])[0], masks[2])
+    assert utils.is_masking_supported(env) and utils.is_masking_supported(single)
+    assert not utils.is_masking_supported(plain)
+    assert not utils.is_masking_supported(perturbation_v0.gym_env("attacker", None, task="polygon"))
+
+
+def test_illegal_moves_of_a_policy_without_masks_end_its_own_dialogue_only() -> None:
+    env = negotiation_v0.sb3_env("attacker", "fair", 2, first="attacker")
+    env.seed(0)
+    env.reset()
+    _, _, done, infos = env.step(np.array([0, int(np.flatnonzero(env.action_masks()[1])[0])]))
+    while not done.any():
+        masks = env.action_masks()
+        _, _, done, infos = env.step(masks.argmax(1))
+    assert [info["measures"]["illegal"] for info in infos] == [1.0, 0.0]
 
 
 def test_truncated_rows_say_so() -> None:
@@ -68,4 +147,4 @@ def test_actions_are_projected_and_nan_is_refused() -> None:
 
 
 def test_the_table_has_games_of_every_kind() -> None:
-    assert {row.module for row in ROWS} >= {perturbation_v0, poisoning_v0}
+    assert {row.module for row in ROWS} >= {negotiation_v0, perturbation_v0, poisoning_v0}

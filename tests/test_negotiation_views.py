@@ -9,7 +9,7 @@ import torch
 from negotiating import PLAIN, SIDES, VIEWS, alone, moved, play_randomly, random_acts, same_state, step_randomly
 from torch import Tensor
 
-from advgames.dialogue.acts import ACCEPT, END, INSIST, KINDS, PROPOSE, act_kind
+from advgames.dialogue.acts import ACCEPT, END, INSIST, KINDS, PASS, PROPOSE, act_kind
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import ActionError
 from advgames.games import NegotiationGame, NegotiationState
@@ -66,9 +66,9 @@ def test_a_match_in_a_batch_is_the_match_alone(view: str, ending: str) -> None:
     if ending == "accept" and "free" in view:
         return
     game = game_of(view, ending=ending, max_turns=5, discount=0.9)
-    batch, paid = play_randomly(game, range(6))
-    assert len(batch.turn.unique()) > 2 and len(batch.opener.unique()) == 2
-    for seed in range(6):
+    batch, paid = play_randomly(game, range(4))
+    assert len(batch.turn.unique()) > 1 and len(batch.opener.unique()) == 2
+    for seed in range(4):
         state, total = play_randomly(game, [seed])
         same_state(state, alone(batch, seed))
         assert torch.equal(total[0], paid[seed])
@@ -158,7 +158,7 @@ def accepted(game: NegotiationGame, state: NegotiationState, player: str, match:
     return found
 
 
-@pytest.mark.parametrize(("view", "steps"), [("acts", [0, 1, 4]), ("words", [0, 3, 9, 30]), ("free words", [0, 9])])
+@pytest.mark.parametrize(("view", "steps"), [("acts", [0, 2]), ("words", [0, 5]), ("free words", [0])])
 def test_a_mask_says_exactly_which_moves_the_rules_take(view: str, steps: list[int]) -> None:
     """Every number, tried; in matches that move and in matches that wait or have ended."""
     game = game_of(view, max_turns=6)
@@ -331,9 +331,9 @@ def test_the_wording_of_an_act_does_not_matter() -> None:
         for player in game.movers(state):
             act = random_acts(state, game.access(state, player).legal)
             moves[player] = reworded[player] = moved(game, state, player, act, torch.full_like(act, NO_DEAL))
-            if speaking := game.access(state, player).speaking.any():
-                said = game.grammar.render(act, torch.arange(len(SEEDS)) + state.turn)
-                said = torch.where((moves[player][:, 1:] == PLAIN.vocabulary.pad).all(1, keepdim=True), 3, said)
+            speaking = game.access(state, player).speaking
+            if speaking.any():
+                said = game.grammar.render(torch.where(speaking, act, PASS), torch.arange(len(SEEDS)) + state.turn)
                 reworded[player] = torch.nn.functional.pad(said, (1, 0), value=NO_DEAL)
         state, other = game.step(state, moves)[0], game.step(other, reworded)[0]
     assert not torch.equal(state.words, other.words)

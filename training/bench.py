@@ -16,6 +16,7 @@ from advgames.games import PoisoningGame, PoisoningState
 from advgames.optimizers import Params
 from advgames.tasks import Split, Task
 from advgames.training.bench_attacks import attacks
+from advgames.training.bench_negotiation import negotiation
 from advgames.training.timing import Row, medians
 from advgames.victims import Batching, Victim, cross_entropy, digits_cnn, mlp, mnist_cnn
 
@@ -156,7 +157,11 @@ def _auto_against_both(device: torch.device) -> Iterator[Row]:
         )
 
 
-BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {"poisoning": _poisoning, "attacks": attacks}
+BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
+    "poisoning": _poisoning,
+    "attacks": attacks,
+    "negotiation": negotiation,
+}
 
 
 def _match_times(game: PoisoningGame, matches: int, device: torch.device) -> tuple[float, float]:

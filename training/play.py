@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import advgames
 from advgames.agents import Agent, make_agent
+from advgames.agents.human import Human
 from advgames.errors import AdvgamesError, ConfigError, SettingError, UnknownNameError
 from advgames.games import GAMES, Game, make_game
 from advgames.results import MatchRecord
@@ -31,7 +32,7 @@ Curves = dict[str, list[list[float]]]  # name -> for each measured round the val
 
 def play(
     game: str = "poisoning",
-    task: str = "digits",
+    task: str | None = None,
     players: Mapping[str, str | Agent] | None = None,
     seeds: int | Sequence[int] = (0, 1, 2),
     settings: Mapping[str, Any] | None = None,
@@ -46,8 +47,9 @@ def play(
     """Play one pairing over seeds and return its records.
 
     Args:
-        game, task: registry names.
-        players: player -> agent name or :class:`~advgames.agents.Agent`; level 1 plays for whom you leave out.
+        game, task: registry names; None: the game's usual task.
+        players: player -> agent name or :class:`~advgames.agents.Agent`; for whom you leave out the game's usual agent
+            plays (level 1; in negotiations ``fair``).
         seeds: match seeds, or how many (0 ... n - 1).
         settings: the game's settings, such as ``{"epsilon": 1.3}``.
         device, dtype: where and in what precision.
@@ -64,14 +66,15 @@ def play(
         raise UnknownNameError("game", game, GAMES)
     if isinstance(victim, str):
         settings, victim = {**(settings or {}), "victim": victim}, None
-    players = {**dict.fromkeys(GAMES[game].players, "level-1"), **(players or {})}
+    made = GAMES[game]
+    players = {**dict.fromkeys(made.players, made.default_agent), **(players or {})}
     for player, agent in players.items():
         if not isinstance(agent, str | Agent):
             raise SettingError(f"players: {player}: expected an agent's name or an Agent object, got {agent!r}")
     own = {player: agent for player, agent in players.items() if isinstance(agent, Agent)}
     common = {
         "game": game,
-        "task": task,
+        "task": made.default_task if task is None else task,
         "players": {player: repr(a) if isinstance(a, Agent) else a for player, a in players.items()},
         "settings": dict(settings or {}),
         "dtype": dtype,
@@ -96,13 +99,23 @@ def play_specs(
     batch_limit: int = 32,
     progress: Progress = silent,
 ) -> list[MatchRecord]:
-    """Play any matches and return their records in the order given; those that can run as one batch do."""
+    """Play any matches and return their records in the order given; those that can run as one batch do.
+
+    A person plays one after the other.
+    """
     progress({"kind": "start", "total": len(specs), "done": 0})
     records: dict[str, MatchRecord] = {}
-    for batch in batches(specs, batch_limit):
+    given = agents or {}
+    alone = has_person(given.get(player, name) for spec in specs for player, name in spec.players.items())
+    for batch in batches(specs, 1 if alone else batch_limit):
         played = play_batch(batch, agents=agents, device=device, data_root=data_root, victim=victim, progress=progress)
         records.update({record.id: record for record in played})
     return [records[spec.id] for spec in specs]
+
+
+def has_person(players: Iterable[str | Agent]) -> bool:
+    """Whether one of these agents, or of the agents of these names, is a person at the keyboard."""
+    return any(isinstance(make_agent(p) if isinstance(p, str) else p, Human) for p in set(players))
 
 
 def batches(specs: Iterable[MatchSpec], limit: int) -> list[list[MatchSpec]]:
@@ -153,7 +166,7 @@ def play_batch(
     if not curves:
         _measure(game, state, curves)
     while not game.over(state):
-        actions: dict[str, Tensor] = {}
+        before, actions = state.round, dict[str, Tensor]()
         for player in game.movers(state):
             start = _now(game.device)
             actions[player] = table[player].act(game.observe(state, player), game.access(state, player))
@@ -163,7 +176,7 @@ def play_batch(
         spent[GAME] += _now(game.device) - start
         for player, gain in payoffs.items():
             totals[player] += gain.to(torch.float64)
-        if state.phase != 0:
+        if state.round == before:
             continue
         if state.round in due:
             _measure(game, state, curves)
@@ -174,6 +187,8 @@ def play_batch(
             checkpoint.save_if_due(state, totals, curves, spent, table)
     measures = {name: values[-1] for name, values in curves.items() if name != "round"}  # the last is the end
     file = _save_panels(panels, first, game, state)
+    if person := next((agent for agent in table.values() if isinstance(agent, Human)), None):
+        person.show(game.render_text(state))
     timings = {
         "total_s": sum(spent.values()),
         "seconds_per_move": {player: spent[player] / game.horizon for player in game.players},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -17,8 +17,8 @@ from advgames.dialogue.corpus import Corpus
 from advgames.dialogue.speech import free_words, own_words
 from advgames.errors import SettingError
 from advgames.games import NegotiationGame, NegotiationState
+from advgames.games.negotiation_state import OUTCOMES
 from advgames.training.dialogues import converse
-from advgames.training.progress import Progress, silent
 from advgames.victims.negotiator import Negotiator
 from advgames.victims.supervised import supervised_loss
 
@@ -120,20 +120,32 @@ class Reinforce:
         )
         self._supervised = torch.optim.SGD(named, lr=self.recipe.supervised_rate)
 
-    def run(
-        self, progress: Progress = silent, every: int = 256, told: Callable[[Reinforce], Any] | None = None
-    ) -> Negotiator:
-        """Hold all dialogues; `told` is called about every so many."""
-        report = every
-        while self.done < self.recipe.dialogues:
+    def run(self, until: int | None = None, told: Callable[[Reinforce], object] | None = None) -> Negotiator:
+        """Hold dialogues until there were so many (None: all of the recipe's); `told` hears of every batch."""
+        while self.done < (self.recipe.dialogues if until is None else until):
             self.step()
-            if self.done >= report or self.done >= self.recipe.dialogues:
-                report += every
-                progress({"kind": "round", "match": "dialogues", "round": self.done, "horizon": self.recipe.dialogues,
-                          "matches": 1})
-                if told:
-                    told(self)
+            if told:
+                told(self)
         return self.model.eval()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next dialogue depends on, and the history: tensors, and plain values."""
+        tensors = {f"model/{name}": value.detach().clone() for name, value in self.model.state_dict().items()}
+        for name, weight in self.model.named_parameters():
+            kept = self._optimizer.state[weight].get("momentum_buffer") if weight in self._optimizer.state else None
+            if kept is not None:
+                tensors[f"momentum/{name}"] = kept.clone()
+        return tensors, {"done": self.done, "rewards": asdict(self.rewards), "history": self.history}
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""
+        weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+        self.model.load_state_dict(weights)
+        for name, weight in self.model.named_parameters():
+            if f"momentum/{name}" in tensors:
+                self._optimizer.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].clone()
+        self.done, self.rewards = values["done"], Rewards(**values["rewards"])
+        self.history = list(values["history"])
 
     def step(self) -> NegotiationState:
         """One batch of dialogues, an update by their rewards, and the supervised steps that are due."""
@@ -151,10 +163,14 @@ class Reinforce:
         if self.corpus is not None and recipe.supervised_every:
             for n in range(before // recipe.supervised_every, self.done // recipe.supervised_every):
                 self._supervise(n)
-        self.history.append({
-            "dialogues": self.done, "reward": float(reward.mean()), "score": float(own.mean()),
-            "agreement": float((state.outcome == 1).double().mean()), "words": float(state.length.double().mean()),
-        })
+        self.history.append(
+            {
+                "dialogues": self.done,
+                "reward": float(reward.mean()),
+                "agreement": float((state.outcome == OUTCOMES.index("agreed")).double().mean()),
+                "words": float(state.length.double().mean()),
+            }
+        )
         return state
 
     def _update(self, state: NegotiationState, weight: Tensor) -> None:
@@ -165,8 +181,8 @@ class Reinforce:
         later = mask.flip(1).cumsum(1).flip(1) - 1  # own words that follow
         returns = weight[:, None] * self.recipe.discount ** later.to(weight.dtype)
         width = int(state.length.amax())
-        log_p = word_log_probabilities(self.model, contexts, tokens[:, :width], self.recipe.temperature,
-                                       int(self.game.settings.max_words or 0))
+        most = int(self.game.settings.max_words or 0)
+        log_p = word_log_probabilities(self.model, contexts, tokens[:, :width], self.recipe.temperature, most)
         loss = -(torch.where(mask[:, :width], returns[:, :width] * log_p, 0.0)).sum() / len(weight)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -175,14 +191,13 @@ class Reinforce:
 
     def _supervise(self, number: int) -> None:
         assert self.corpus is not None
-        batches = math.ceil(len(self.corpus) / self.recipe.supervised_batch)
+        size, device = self.recipe.supervised_batch, self.corpus.lengths.device
+        batches = math.ceil(len(self.corpus) / size)
         key = rng.seed_tensor([self.recipe.seed])
         pick = int(rng.permutation(key, "reinforce.supervised", number // batches, batches)[0, number % batches])
-        index = torch.arange(pick * self.recipe.supervised_batch, min((pick + 1) * self.recipe.supervised_batch, len(self.corpus)),
-                             device=self.corpus.lengths.device)
+        index = torch.arange(pick * size, min((pick + 1) * size, len(self.corpus)), device=device)
         self.model.train()
-        devices = [self.corpus.lengths.device] if self.corpus.lengths.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(rng.bits(key, "reinforce.dropout", number, (1,))[0, 0]) & (2**63 - 1))
             self._supervised.zero_grad()
             supervised_loss(self.model, self.corpus.take(index)).backward()  # type: ignore[no-untyped-call]

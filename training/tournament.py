@@ -19,7 +19,7 @@ from advgames.errors import SettingError
 from advgames.results import MatchRecord, Results
 from advgames.spec import MatchSpec, TournamentSpec
 from advgames.training.checkpoint import Checkpoint
-from advgames.training.play import batches, build_agents, build_game, play_batch
+from advgames.training.play import batches, build_agents, build_game, has_person, play_batch
 from advgames.training.progress import Progress, silent
 
 __all__ = ["tournament"]
@@ -66,7 +66,8 @@ def tournament(
     _validate(spec, data_root)
     results = Results.create(out, spec, resume=resume, extend=extend)
     played = {record.id for record in results.records()}
-    plan = batches(spec.matches(), spec.batch_limit)
+    alone = has_person(name for names in spec.players.values() for name in names)  # a person plays one match at a time
+    plan = batches(spec.matches(), 1 if alone else spec.batch_limit)
     jobs = [_Job(batch, spec.device, data_root, results.directory, checkpoint_every) for batch in plan]
     for job in jobs:
         if job.played(played):  # a checkpoint that is still there: killed between the last record and its removal

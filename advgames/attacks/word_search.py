@@ -14,7 +14,7 @@ from advgames.dialogue.splits import NO_DEAL, NUM_SPLITS, split_items, split_val
 from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import SettingError
 from advgames.victims.choosing import Base, Chooser, Tails
-from advgames.victims.decoding import Decoder, Goal
+from advgames.victims.decoding import Goal
 from advgames.victims.negotiator import Negotiator
 
 __all__ = ["Baits", "DecisionLoss", "Found", "Talks", "Target", "WordSearch", "choice_gains", "decision_loss"]
@@ -94,7 +94,8 @@ class Target:
 
     def __init__(self, model: Negotiator) -> None:
         self.model = model
-        self.decoder, self.chooser = Decoder(model), Chooser(model)
+        self.chooser = Chooser(model)
+        self.decoder = self.chooser.decoder
         names = model.vocabulary
         self.vocabulary = names
         spoken = torch.ones(len(names), dtype=torch.bool, device=model.embedding.weight.device)
@@ -123,7 +124,9 @@ class Baits:
         names, decoder = target.vocabulary, target.decoder
         number = (said != names.pad).sum(1)
         width = int((talks.length + number).amax()) + 2
-        words = torch.nn.functional.pad(talks.words[:, :width], (0, max(0, width - talks.words.shape[1])), value=names.pad)
+        words = torch.nn.functional.pad(
+            talks.words[:, :width], (0, max(0, width - talks.words.shape[1])), value=names.pad
+        )
         place = torch.arange(width, device=said.device)
         offset = place - talks.length[:, None]
         inner = said.gather(1, (offset - 1).clamp(0, said.shape[1] - 1))
@@ -131,11 +134,7 @@ class Baits:
         words = torch.where((offset >= 1) & (offset <= number[:, None]), inner, words)
         words = torch.where(offset == number[:, None] + 1, names.you, words)
         goal = decoder.goal(talks.context)
-        hidden, states = decoder.begin(len(said)), []
-        for step in range(width):
-            hidden = decoder.step(hidden, words[:, step], goal)
-            states.append(hidden)
-        read = torch.stack(states, 1)
+        read = decoder.states(decoder.begin(len(said)), words, goal)
         base = target.chooser.base(goal.code, talks.context[:, ::2], words, read)
         return cls(target, talks, said, number, goal, talks.length + 1, words, read, base)
 
@@ -149,10 +148,11 @@ class Baits:
         index = place[:, None] + torch.arange(longest, device=at.device)
         words = self.words[dialogue[:, None], index.clamp(max=self.words.shape[1] - 1)]
         words[:, 0] = word
-        goal = self.goal.gates[dialogue]
         hidden = self.states[dialogue, place - 1]
         lengths = self.number[dialogue] - at + 1
-        return Tails(dialogue, place, words, self._read(hidden, words, goal), lengths)
+        return Tails(
+            dialogue, place, words, self.target.decoder.states(hidden, words, self.goal.take(dialogue)), lengths
+        )
 
     def unchanged(self) -> Tails:
         """The utterances as they are."""
@@ -174,7 +174,7 @@ class Baits:
     def replied(self, tails: Tails, keys: Tensor, temperature: float, max_words: int) -> Tails:
         """Tails with a reply that the target samples, and ``THEM:`` (or nothing, where it ends the talk itself)."""
         names, decoder = self.target.vocabulary, self.target.decoder
-        goal = Goal(self.goal.code[tails.dialogue], self.goal.gates[tails.dialogue])
+        goal = self.goal.take(tails.dialogue)
         last = tails.states[torch.arange(len(tails.place)), tails.lengths - 1]
         allowed = reply_words(names, max_words, last.device)
         reply, _ = decoder.speak(last, goal, keys, allowed, max_words, temperature)
@@ -190,24 +190,14 @@ class Baits:
         inner = reply.gather(1, offset.clamp(0, reply.shape[1] - 1))
         words = torch.where((offset >= 0) & (offset < number[:, None]), inner, words)
         hidden = self.states[tails.dialogue, tails.place - 1]
-        return Tails(
-            tails.dialogue, tails.place, words, self._read(hidden, words, goal.gates), tails.lengths + number
-        )
-
-    def _read(self, hidden: Tensor, words: Tensor, gates: Tensor) -> Tensor:
-        """The target's states over words (R, n) from `hidden`, (R, n, hidden)."""
-        decoder, goal, states = self.target.decoder, Goal(gates, gates), []
-        for step in range(words.shape[1]):
-            hidden = decoder.step(hidden, words[:, step], goal)
-            states.append(hidden)
-        return torch.stack(states, 1)
+        return Tails(tails.dialogue, tails.place, words, decoder.states(hidden, words, goal), tails.lengths + number)
 
 
 class WordSearch:
     """Greedy replacement of words, all dialogues and candidates in batches.
 
-    Each iteration: in turn every word of an utterance is replaced by ``<pad>``, and the one whose loss is then lowest is
-    the one to be changed; then every word of the vocabulary is tried in its place, and the best is kept (which may be
+    Each iteration: in turn every word of an utterance is replaced by ``<pad>``, and where the loss is then lowest the
+    word is to be changed; then every word of the vocabulary is tried in its place, and the best is kept (which may be
     the old one). Special words are never candidates.
 
     Args:
@@ -272,9 +262,7 @@ class WordSearch:
             loss[holds] = decision_loss(baits.choices(some), baits.talks.gain[some.dialogue], self.form)
         return short, loss
 
-    def _search(
-        self, talks: Talks, said: Tensor, judge: Callable[[Baits, Tails], tuple[Tensor, Tensor]]
-    ) -> Found:
+    def _search(self, talks: Talks, said: Tensor, judge: Callable[[Baits, Tails], tuple[Tensor, Tensor]]) -> Found:
         names = self.target.vocabulary
         said, queries = said.clone(), torch.zeros_like(talks.length)
         for _ in range(self.replacements):
@@ -298,7 +286,11 @@ class WordSearch:
         return Found(said, self.stop - short, loss, queries + 1)
 
     def _ranked(
-        self, baits: Baits, judge: Callable[[Baits, Tails], tuple[Tensor, Tensor]], dialogue: Tensor, at: Tensor,
+        self,
+        baits: Baits,
+        judge: Callable[[Baits, Tails], tuple[Tensor, Tensor]],
+        dialogue: Tensor,
+        at: Tensor,
         word: Tensor,
     ) -> Tensor:
         """(how far the constraint fails, loss) of every candidate, (R, 2)."""

@@ -180,7 +180,8 @@ def _context(words: Sequence[str], where: str) -> tuple[int, ...]:
 
 def _dialogue(words: Sequence[str], where: str) -> tuple[str, ...]:
     if not words or words[0] not in (YOU, THEM):
-        raise DataFileError(f"{where}: a dialogue begins with {YOU} or {THEM}, found {' '.join(words[:1]) or 'nothing'}")
+        found = words[0] if words else "nothing"
+        raise DataFileError(f"{where}: a dialogue begins with {YOU} or {THEM}, found {found}")
     if words[-1] not in (SELECTION, EOS):
         raise DataFileError(f"{where}: a dialogue ends with {SELECTION} or {EOS}, found {words[-1]!r}")
     return tuple(words)

@@ -139,10 +139,11 @@ def greedy(known: Knowledge, table: Table) -> Tensor:
 
 
 def fair(known: Knowledge, table: Table) -> Tensor:
-    """Tells what its best item is worth, then offers one after another of the smallest parts that are worth half.
+    """Offers one after another of the smallest parts that are worth half to it, and accepts what is worth half.
 
-    A part is one of the smallest if with any piece less it were worth less than 5 to it; they come in the order of
-    their worth, then of their pieces. After the last one it insists. It accepts what is worth 5 or more.
+    A part is one of the smallest if with any piece less it were worth less than 5; they come in the order of their
+    worth, then of their pieces, and after the last one it insists. It opens a dialogue, or answers a question that
+    opens one, by telling what its best item is worth.
     """
     best = known.values.argmax(1)
     informing = INFORM + VALUES * best + known.values.amax(1)
@@ -154,7 +155,9 @@ def fair(known: Knowledge, table: Table) -> Tensor:
     proposed = ((known.acts >= PROPOSE) & (known.acts < INSIST) & known.mine).sum(1)
     following = order.gather(1, proposed.clamp(max=NUM_SPLITS - 1)[:, None])[:, 0]
     offer = torch.where(proposed < smallest.sum(1), PROPOSE + following, INSIST)
-    talk = torch.where(known.mine.any(1), offer, informing)
+    before = known.acts.gather(1, (known.turn - 1).clamp(min=0)[:, None])[:, 0]
+    telling = (known.turn == 0) | ((before == ASK) & ~known.mine.any(1))
+    talk = torch.where(telling, informing, offer)
     return _answered(known, table, torch.full_like(known.turn, HALF), talk)
 
 
@@ -174,7 +177,7 @@ def conceding(known: Knowledge, table: Table) -> Tensor:
     last = known.max_turns - 1 - (known.max_turns - 1 - first) % 2
     elapsed = torch.where(last > first, (known.turn - first) / (last - first).clamp(min=1), 1.0)
     demand = 10 - (10 - RESERVATION) * elapsed
-    return _answered(known, table, demand, _demanded(table, _least_part(known, demand)))
+    return _answered(known, table, demand, PROPOSE + _least_part(known, demand))
 
 
 def tit_for_tat(known: Knowledge, table: Table) -> Tensor:
@@ -185,7 +188,7 @@ def tit_for_tat(known: Knowledge, table: Table) -> Tensor:
     """
     conceded = _received(known, table.other) - _received(known, table.first)
     demand = (10 - torch.where(table.own >= 0, GOODWILL, 0) - conceded).clamp(0, 10)
-    talk = _demanded(table, _least_part(known, demand))
+    talk = PROPOSE + _least_part(known, demand)
     return _answered(known, table, demand, torch.where(known.turn == 0, ASK, talk))
 
 
@@ -228,9 +231,10 @@ def _received(known: Knowledge, offered: Tensor) -> Tensor:
 
 
 def _least_part(known: Knowledge, demand: Tensor) -> Tensor:
-    """Of the splits worth `demand` (G,) or more that of the least worth, then of the fewest pieces, (G,)."""
+    """Of the splits worth `demand` (G,) or more, or all there is, that of the least worth, then fewest pieces, (G,)."""
     worth = split_values(known.values)
-    return _cost(worth, legal_splits(known.counts) & (worth >= demand[:, None])).argmin(1)
+    most = (known.counts * known.values).sum(1)
+    return _cost(worth, legal_splits(known.counts) & (worth >= torch.minimum(demand, most)[:, None])).argmin(1)
 
 
 def _cost(worth: Tensor, among: Tensor) -> Tensor:

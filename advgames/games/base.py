@@ -125,7 +125,7 @@ class Game(ABC, Generic[S]):
 
     @abstractmethod
     def observation_space(self, player: str) -> Observation:
-        """Observations of one match: what :meth:`observe` returns, and the ``text`` of :meth:`prompt` where actions are."""
+        """Observations of one match: what :meth:`observe` returns; and, where actions are texts, :meth:`prompt`."""
 
     @abstractmethod
     def null_action(self, state: S, player: str) -> Tensor:

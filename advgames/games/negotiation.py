@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from advgames.dialogue.speech import turned
 from advgames.dialogue.splits import ITEMS, MOST, NO_DEAL, mirrored
 from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs
-from advgames.games.negotiation_access import NegotiationAccess, TargetAccess
+from advgames.games.negotiation_access import NegotiationAccess
 from advgames.games.negotiation_moves import Moves
 from advgames.games.negotiation_outcome import ILLEGAL, NOT_AGREED, measures, settle
 from advgames.games.negotiation_settings import NegotiationSettings
@@ -32,6 +33,7 @@ from advgames.games.spaces import Box, Classes, Mask, Observation, Space
 from advgames.settings import parse, precision
 from advgames.tasks.negotiations import NegotiationTask, load_negotiation
 from advgames.tasks.negotiators import load_negotiator
+from advgames.victims.negotiator import Negotiator
 
 __all__ = ["NegotiationGame"]
 
@@ -165,11 +167,13 @@ class NegotiationGame(Game[NegotiationState]):
     def observe(self, state: NegotiationState, player: str) -> dict[str, Tensor]:
         """What `player` sees, (G, ...) each; all are copies.
 
-        counts (3) of the items and values (3) of a piece to the player; to_do: 0 pass, 1 speak, 2 choose; progress (1):
-        the share of turns that have passed. In acts: kinds (T) of the acts so far (0 not yet, else 1 + the place in
-        ``KINDS``), mine (T) whether they were the player's own, items (T, 3): what the player itself would get of what
-        was offered, and -1 where no offer was made; claims (3): what the other side said a piece is worth to it (0
-        nothing, else 1 + the value). In words: words (W) as the player reads them, and length (1).
+        counts (3) of the items and own_values (3) of a piece to the player; to_do: 0 pass, 1 speak, 2 choose; progress
+        (1): the share of turns that have passed. In acts: kinds (T) of the acts so far (0 not yet, else 1 + the place
+        in ``KINDS``), mine (T) whether they were the player's own, offers (T, 3): what the player itself would get of
+        what was offered, and -1 where no offer was made; claims (3): what the other side said a piece is worth to it (0
+        nothing, else 1 + the value); own_offer, other_offer (3): the pieces that the player would get by the last offer
+        of each side (0 there is none, else 1 + the number), and offers_worth (2): what these are worth to it, -1 where
+        there is none. In words: words (W) as the player reads them, and length (1).
         Where moves are numbers: action_mask (N), 1 for legal ones.
         """
         self._check_player(player)
@@ -178,7 +182,7 @@ class NegotiationGame(Game[NegotiationState]):
         to_do = torch.where(active, 2 if state.phase == _CHOICE_PHASE else 1, 0)
         seen = {
             "counts": state.counts.clone(),
-            "values": state.values[:, side].clone(),
+            "own_values": state.values[:, side].clone(),
             "to_do": to_do,
             "progress": (state.turn / self.settings.max_turns).to(self.dtype)[:, None],
         }
@@ -206,7 +210,8 @@ class NegotiationGame(Game[NegotiationState]):
         side = _SIDES[player]
         active = self.active(state, player)
         choosing = state.phase == _CHOICE_PHASE
-        common: dict[str, Any] = {
+        level = getattr(self.settings, f"access_{player}")
+        granted: dict[str, Any] = {
             "player": player,
             "sign": 1.0 if side == 0 else -1.0,
             "round": state.round,
@@ -225,17 +230,15 @@ class NegotiationGame(Game[NegotiationState]):
             "values": state.values[:, side].clone(),
             "acts": state.acts.clone(),
             "mine": state.spoken_by(side),
-            "model": self.model,
+            "model": functools.partial(_model, self.task, self.device),
+            "level": level,
+            "target_context": self.context(state, 1) if level == "white-box" or side == 1 else None,
         }
-        if getattr(self.settings, f"access_{player}") == "black-box":
-            return NegotiationAccess(**common)
-        return TargetAccess(
-            target=lambda: self.model(self.settings.target), target_context=self.context(state, 1), **common
-        )
+        return NegotiationAccess(**granted)
 
-    def model(self, name: str) -> Any:
+    def model(self, name: str) -> Negotiator:
         """A negotiator by name, on the game's device: ``"sv"``, a file of weights, or ``"my_module:name"``."""
-        return load_negotiator(self.task, name).to(self.device)
+        return _model(self.task, self.device, name)
 
     def action_space(self, player: str) -> Space:
         """Moves of one match: numbers, or texts that :meth:`read_action` makes such numbers of."""
@@ -248,7 +251,7 @@ class NegotiationGame(Game[NegotiationState]):
         turns, items = self.settings.max_turns, len(ITEMS)
         spaces: Observation = {
             "counts": Classes((items,), MOST + 1),
-            "values": Classes((items,), 11),
+            "own_values": Classes((items,), 11),
             "to_do": Classes((), 3),
             "progress": Box((1,), 0.0, 1.0),
         }
@@ -256,8 +259,11 @@ class NegotiationGame(Game[NegotiationState]):
             spaces |= {
                 "kinds": Classes((turns,), 9),
                 "mine": Classes((turns,), 2),
-                "items": Box((turns, items), -1.0, float(MOST)),
+                "offers": Box((turns, items), -1.0, float(MOST)),
                 "claims": Classes((items,), 12),
+                "own_offer": Classes((items,), MOST + 2),
+                "other_offer": Classes((items,), MOST + 2),
+                "offers_worth": Box((2,), -1.0, 10.0),
             }
         else:
             spaces |= {
@@ -423,6 +429,10 @@ class NegotiationGame(Game[NegotiationState]):
                 return replace(state, round=round, phase=phase)
             round, phase = (round, 1) if phase == 0 else (round + 1, 0)
         return replace(state, round=self.talk_rounds, phase=_CHOICE_PHASE)
+
+
+def _model(task: NegotiationTask, device: torch.device, name: str) -> Negotiator:
+    return load_negotiator(task, name, device)
 
 
 def _put(table: Tensor, column: Tensor, values: Tensor, where: Tensor) -> Tensor:

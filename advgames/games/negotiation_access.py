@@ -14,14 +14,14 @@ from advgames.errors import AccessError
 from advgames.games.negotiation_settings import NegotiationSettings
 from advgames.victims.negotiator import Negotiator
 
-__all__ = ["NegotiationAccess", "TargetAccess"]
+__all__ = ["NegotiationAccess"]
 
 
 class NegotiationAccess(Access):
-    """The rules of the dialogue, its words, and the player's own randomness.
+    """The rules of the dialogue, its words, and the player's own randomness; of the target what is granted.
 
     Attributes:
-        settings: the game's.
+        settings: the game's; which model is the target only those learn who may know it.
         vocabulary, grammar: what words mean.
         speaking: whether the player is to speak now, (G,) bool.
         choosing: whether it is to choose now, (G,) bool.
@@ -33,10 +33,10 @@ class NegotiationAccess(Access):
         acts: of the finished utterances, (G, T): -1 no act of the grammar, -2 not spoken yet.
         mine: which of these were the player's own, (G, T) bool.
         model: a negotiator by name: ``"sv"``, a file of weights, or ``"my_module:name"``.
+        level: ``"black-box"`` or ``"white-box"``.
     """
 
     kind = "dialogue"
-    level = "black-box"
 
     def __init__(
         self,
@@ -55,10 +55,13 @@ class NegotiationAccess(Access):
         acts: Tensor,
         mine: Tensor,
         model: Callable[[str], Negotiator],
+        level: str,
+        target_context: Tensor | None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.settings = settings
+        self.level = level
+        self.settings = settings if target_context is not None else settings.model_copy(update={"target": "unknown"})
         self.vocabulary, self.grammar = vocabulary, grammar
         self.speaking, self.choosing = speaking, choosing
         self.turn, self.said, self.starts = turn, said, starts
@@ -66,6 +69,7 @@ class NegotiationAccess(Access):
         self.counts, self.values = counts, values
         self.acts, self.mine = acts, mine
         self.model = model
+        self._target_context = target_context
 
     @property
     def target(self) -> Negotiator:
@@ -74,7 +78,8 @@ class NegotiationAccess(Access):
         Raises:
             AccessError: words and decisions are all that is granted.
         """
-        raise AccessError(f"{self.player} is granted {self.level} access, not the target's model")
+        self._refuse_unless_granted("model")
+        return self.model(self.settings.target)
 
     @property
     def target_context(self) -> Tensor:
@@ -83,25 +88,10 @@ class NegotiationAccess(Access):
         Raises:
             AccessError: words and decisions are all that is granted.
         """
-        raise AccessError(f"{self.player} is granted {self.level} access, not the target's goal")
-
-
-class TargetAccess(NegotiationAccess):
-    """The target itself: its model, and the goal it negotiates for."""
-
-    level = "white-box"
-
-    def __init__(self, *, target: Callable[[], Negotiator], target_context: Tensor, **common: Any) -> None:
-        super().__init__(**common)
-        self._target = target
-        self._target_context = target_context
-
-    @property
-    def target(self) -> Negotiator:
-        """The model under attack, in evaluation mode; not to be changed."""
-        return self._target()
-
-    @property
-    def target_context(self) -> Tensor:
-        """``c0 v0 c1 v1 c2 v2`` as the target sees it, (G, 6)."""
+        self._refuse_unless_granted("goal")
+        assert self._target_context is not None
         return self._target_context
+
+    def _refuse_unless_granted(self, what: str) -> None:
+        if self._target_context is None:
+            raise AccessError(f"{self.player} is granted {self.level} access, not the target's {what}")

@@ -13,7 +13,10 @@ __all__ = ["act_features"]
 
 
 def act_features(state: NegotiationState, side: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """kinds (G, T), mine (G, T), items (G, T, 3) and claims (G, 3), as ``NegotiationGame.observe`` says."""
+    """What ``NegotiationGame.observe`` says of acts.
+
+    kinds, mine (G, T), offers (G, T, 3), claims, own_offer, other_offer (G, 3) and offers_worth (G, 2).
+    """
     spoken = state.acts > -2
     turns = torch.arange(state.acts.shape[1], device=state.acts.device)
     mine = state.spoken_by(side)
@@ -29,4 +32,18 @@ def act_features(state: NegotiationState, side: int, dtype: torch.dtype) -> dict
         last = torch.where(about, turns, -1).amax(1)
         value = inform_value(state.acts.gather(1, last.clamp(min=0)[:, None]))[:, 0]
         claims.append(torch.where(last >= 0, 1 + value, 0))
-    return {"kinds": kinds, "mine": mine.long(), "items": items, "claims": torch.stack(claims, -1)}
+    found = {"kinds": kinds, "mine": mine.long(), "offers": items, "claims": torch.stack(claims, -1)}
+    return found | _table(state, side, dtype)
+
+
+def _table(state: NegotiationState, side: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What the player would get by each side's last offer, as pieces and as their worth to it."""
+    none = state.offers < 0
+    taken = split_items(state.offers.device)[state.offers.clamp(min=0)]  # (G, 2, 3), to whoever offered
+    own, other = taken[:, side], state.counts - taken[:, 1 - side]
+    worth = [(part * state.values[:, side]).sum(-1).to(dtype) for part in (own, other)]
+    return {
+        "own_offer": torch.where(none[:, [side]], 0, 1 + own),
+        "other_offer": torch.where(none[:, [1 - side]], 0, 1 + other),
+        "offers_worth": torch.where(none[:, [side, 1 - side]], -1, torch.stack(worth, -1)),
+    }

@@ -263,11 +263,12 @@ class Moves:
             raise ActionShapeError(f"{player}: expected a move of shape {shape}, got {tuple(move.shape)}")
         if move.device != active.device:
             raise ActionDeviceError(f"{player}: the move lies on {move.device}, the game on {active.device}")
+        move = move.long()  # before numbers are compared that smaller types do not hold
         self._refuse(
             ((move < 0) | (move >= self.space.n)).reshape(len(move), -1).any(-1),
             lambda g: f"{player}: moves are numbers from 0 to {self.space.n - 1}, got {move[g].tolist()} in match {g}",
         )
-        return move.long()
+        return move
 
     def _bad_word(self, word: int, said: int, active: bool, match: int, player: str) -> str:
         names = self.vocabulary

@@ -47,8 +47,8 @@ def transcript(game: NegotiationGame, state: NegotiationState, match: int = 0) -
     lines += [f"To the {player} {worth(values[side])}." for side, player in enumerate(game.players)]
     said = utterances(state.words[match, : int(state.length[match])].tolist(), game.vocabulary)
     finished = said[: int(state.turn[match])]
-    names = tuple(player.capitalize() for player in game.players)
-    lines += ["", *dialogue_lines(finished, names)]
+    own, other = (player.capitalize() for player in game.players)
+    lines += ["", *dialogue_lines(finished, (own, other))]
     if int(state.outcome[match]) != _OPEN:
         lines += ["", *_ending(game, state, match)]
     return "\n".join(lines)

@@ -25,7 +25,10 @@ SHARES = tuple(measure.name for measure in MEASURES if measure.share)
 
 
 def records_table(records: Sequence[MatchRecord], confidence: float = 0.95) -> Group:
-    """Payoffs and measures of matches of one pair: mean with interval, lowest, highest."""
+    """Payoffs and measures of matches of one pair: mean with interval, lowest, highest.
+
+    A measure that some matches have no number for says how many have one.
+    """
     first = records[0]
     seeds = f"{len(records)} seed{'s' if len(records) > 1 else ''}"
     pair = " vs ".join(first.players.values())
@@ -33,10 +36,12 @@ def records_table(records: Sequence[MatchRecord], confidence: float = 0.95) -> G
     for name in ("", "mean", f"{100 * confidence:g} % interval", "lowest", "highest"):
         table.add_column(name, justify="right" if name else "left")
     rows = {f"payoff of {player}": [r.payoffs[player] for r in records] for player in first.payoffs}
-    names = list(dict.fromkeys(name for record in records for name in record.measures))
-    rows |= {name: [r.measures[name] for r in records if name in r.measures] for name in names}
+    for name in dict.fromkeys(name for record in records for name in record.measures):
+        values = [r.measures[name] for r in records if math.isfinite(r.measures.get(name, math.nan))]
+        rows[name if len(values) == len(records) else f"{name} ({len(values)} of {len(records)})"] = values
     for name, values in rows.items():
-        table.add_row(escape(name.replace("_", " ")), *_summary(values, confidence, name in SHARES))
+        summary = _summary(values, confidence, name.partition(" (")[0] in SHARES) if values else ["–"] * 4
+        table.add_row(escape(name.replace("_", " ")), *summary)
     return _titled(f"{first.game} on {first.task}: {pair}, {seeds}", table)
 
 
@@ -98,12 +103,14 @@ def mixes_table(solution: Solution) -> Group | None:
 
 
 def names_table(kind: str, rows: Sequence[Mapping[str, Any]]) -> Group:
-    """Names with a line about each."""
+    """Names with a line about each, and what agents play with."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True, style="bold")
-    table.add_column()
+    told = [name for name in ("plays", "about") if all(name in row for row in rows)]
+    for name in told:
+        table.add_column(no_wrap=name == "plays")
     for row in rows:
-        table.add_row(escape(str(row["name"])), escape(str(row["about"])))
+        table.add_row(escape(str(row["name"])), *(escape(str(row[name])) for name in told))
     return _titled(kind, table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,10 @@ def missing(view: View) -> list[tuple[str, str]]:
 
 
 def every_number(view: View) -> dict[str, Any]:
-    """All measures of all pairs, mean and spread over seeds; columns of nothing but 0 queries are left out."""
+    """All measures of all pairs, mean and spread over the seeds that have such a number (`partial`: not all do).
+
+    Columns of nothing but 0 queries are left out.
+    """
     known = [measure.name for measure in MEASURES]
     names = list(dict.fromkeys(name for record in view.records for name in record.measures))
     columns = [measure for measure in MEASURES if measure.name in names]
@@ -88,10 +92,12 @@ def every_number(view: View) -> dict[str, Any]:
             cells = [f"{number(view.payoff.mean[i, j], view.payoff.places)} {interval}"]
             for c in columns:
                 scale = c.scale if c.heading else 1.0
-                shown = [scale * r.measures[c.name] for r in records if c.name in r.measures]
+                shown = [scale * r.measures[c.name] for r in records if math.isfinite(r.measures.get(c.name, math.nan))]
                 cells.append(_mean_and_range(shown, places[c.name]))
             rows.append((row, column, [r.seed for r in records], cells))
-    return {"measures": [c.heading or c.name.replace("_", " ") for c in columns], "rows": rows}
+    partial = any(not math.isfinite(value) for found in values.values() for value in found)
+    headings = [c.heading or c.name.replace("_", " ") for c in columns]
+    return {"measures": headings, "rows": rows, "partial": partial}
 
 
 def _mean_and_range(values: list[float], places: int) -> str:
@@ -108,16 +114,25 @@ def settings(view: View) -> dict[str, Any]:
     """The game's settings in full where the task can be loaded here, else those that were given."""
     from advgames.games import GAMES
     from advgames.settings import parse
-    from advgames.tasks import load_task
 
     spec, given = view.spec, dict(view.spec.settings)
     try:
         found: Any = parse(GAMES[spec.game].settings_model, given, spec.game)
-        task = load_task(spec.task, None, found.train_size, found.validation_size, found.test_size)
-        full = found.completed(task).model_dump()
+        full = found.completed(_task(spec.game, spec.task, found)).model_dump()
     except (AdvgamesError, AttributeError, KeyError, TypeError):
         full = given
     return {name: value for name, value in full.items() if value is not None}
+
+
+def _task(game: str, name: str, settings: Any) -> Any:
+    """What a game is played on."""
+    if game == "negotiation":
+        from advgames.tasks.negotiations import load_negotiation
+
+        return load_negotiation(name, None, settings.scenarios)
+    from advgames.tasks import load_task
+
+    return load_task(name, None, settings.train_size, settings.validation_size, settings.test_size)
 
 
 def versions(view: View) -> list[tuple[str, str]]:

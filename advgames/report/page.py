@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from advgames.report.panels import Panel
     from advgames.report.slices import Slice
+    from advgames.report.tables import CellTable
 
 __all__ = ["render", "write_report"]
 
@@ -71,7 +72,7 @@ def render(view: View, directory: Path) -> str:
     curves = [
         (figures.caption(name), Markup(figures.learning_curves(view, name))) for name in figures.curve_names(view)
     ]
-    few = view.outcome is not None and view.outcome.count.size <= MOST_DOTS
+    few = view.outcome is not None and view.outcome.count.size <= MOST_DOTS and not _yes_or_no(view.outcome)
     row, column = view.players
     left, settings = panels(view, directory), details.settings(view)
     return template.render(
@@ -112,6 +113,11 @@ def render(view: View, directory: Path) -> str:
         number=number,
         percent=percent,
     )
+
+
+def _yes_or_no(table: CellTable) -> bool:
+    """Whether every match is 0 or 1, which no dot tells more of than the mean."""
+    return all(value in (0.0, 1.0) for cell in table.samples.values() for value in cell.values())
 
 
 def _slices(view: View, left: list[Panel]) -> list[Slice]:

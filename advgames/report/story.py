@@ -55,7 +55,8 @@ def headline(view: View) -> tuple[list[str], list[Card]]:
 
 def payoff_meaning(view: View) -> str:
     """What the row player's payoff is, in words."""
-    opposite = "opposite of the attacker's, which is the " if view.players == ("defender", "attacker") else ""
+    turned = view.players == ("defender", "attacker") and view.words.opposed
+    opposite = "opposite of the attacker's, which is the " if turned else ""
     return f"{opposite}{view.words.payoff}"
 
 
@@ -78,20 +79,20 @@ def caveats(view: View) -> list[str]:
             "intervals suggest. Sentences that call two strategies alike compare them seed by seed."
         )
     if view.solution is not None and not view.flat:
-        found.append(
+        exact = (
             "The equilibrium is exact for the table of means, and knows no strategy outside it: against strategies "
             "that were not played the exploitabilities are lower bounds."
         )
+        committed = "The commitments are exact for the tables of means, and know no strategy outside them."
+        found.append(committed if view.solution.equilibrium is None else exact)
     if view.sweep:
         found.append(
             "The matches at other radii serve the curves alone: payoff table and equilibrium are of one radius, and no "
             "equilibrium is solved at the others."
         )
     if view.measure is not None:
-        found.append(
-            f"The players play for their payoffs; {view.measure.label} is measured for this page, "
-            "and no player is shown it."
-        )
+        secret = ", and no player is shown it" if view.measure.high_helps else ""
+        found.append(f"The players play for their payoffs; {view.measure.label} is measured for this page{secret}.")
     return found
 
 

@@ -75,8 +75,22 @@ MEASURES = (
     Measure("distance", "distance moved", False, "", "distance moved"),
     Measure("queries_attacker", "number of queries of the attacker", False, "", "attacker's queries"),
     Measure("queries_defender", "number of queries of the defender", False, "", "defender's queries"),
+    Measure("agreement", "agreement", True, "", "agreement, %"),
+    Measure("advantage", "attacker's score minus the defender's", False, "attacker", "advantage"),
+    Measure("positive_advantage", "share of dialogues with an advantage", True, "attacker", "positive advantage, %"),
+    Measure("score_attacker", "attacker's score", False, "attacker", "attacker's score"),
+    Measure("score_defender", "defender's score", False, "defender", "defender's score"),
+    Measure("pareto", "efficient agreements", True, "", "efficient, %"),
+    Measure("pareto_gain", "gain that was left", False, "", "gain left"),
+    Measure("nash_distance", "distance to the Nash point", False, "", "to the Nash point"),
+    Measure("kalai_distance", "distance to the Kalai point", False, "", "to the Kalai point"),
+    Measure("illegal", "illegal ends", True, "", "illegal, %"),
+    Measure("turns", "turns", False, "", "turns"),
+    Measure("words", "words", False, "", "words"),
+    Measure("untrue_attacker", "attacker's untrue claims", False, "", "attacker's untrue claims"),
+    Measure("untrue_defender", "defender's untrue claims", False, "", "defender's untrue claims"),
 )
-SECOND = ("linear_accuracy",)  # measures that deserve a table beside the first
+SECOND = ("linear_accuracy", "advantage")  # measures that deserve a table beside the first
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ class Words:
     Attributes:
         name: of the game in a sentence; empty: its registry name.
         payoff: what the attacker's payoff is.
+        opposed: whether the defender's is the opposite of that; else it is the same of its own.
         ends, leaves: the verbs between a victim, or a defence, and the measure.
         stages: for each stage of an input its symbol and what it is.
         stages_note: what a reader of those pictures should know of the game.
@@ -27,6 +28,7 @@ class Words:
 
     name: str = ""
     payoff: str = "sum of its payoffs over the match"
+    opposed: bool = True
     ends: str = "ends at"
     leaves: str = "ends at"
     stages: tuple[tuple[str, str, str], ...] = (
@@ -99,7 +101,20 @@ def _perturbation(settings: Settings) -> Words:
     )
 
 
-GAMES: dict[str, Callable[[Settings], Words]] = {"poisoning": _poisoning, "perturbation": _perturbation}
+def _negotiation(settings: Settings) -> Words:
+    walks = [float(settings.get(f"walk_away_{player}", 0.0)) for player in ("attacker", "defender")]
+    nothing = "nothing" if not any(walks) else f"{walks[0]:g} (the defender {walks[1]:g})"
+    score = f"value to it of the pieces that it gets (10 for all of them), and {nothing} without an agreement"
+    if settings.get("payoff") == "advantage":
+        return Words(name="negotiation game", payoff="attacker's score minus the defender's")
+    return Words(name="negotiation game", payoff=score, opposed=False)
+
+
+GAMES: dict[str, Callable[[Settings], Words]] = {
+    "poisoning": _poisoning,
+    "perturbation": _perturbation,
+    "negotiation": _negotiation,
+}
 
 
 def words_of(game: str, settings: Settings) -> Words:

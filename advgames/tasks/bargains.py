@@ -17,13 +17,22 @@ if TYPE_CHECKING:
     from advgames.games.negotiation import NegotiationGame
     from advgames.games.negotiation_state import NegotiationState
 
-__all__ = ["MIXTURE", "hold_dialogues"]
+__all__ = ["hold_dialogues"]
 
-#: who negotiates: the share of each policy; both sides are drawn independently
-MIXTURE = {"fair": 0.4, "conceding": 0.3, "tit-for-tat": 0.15, "greedy": 0.05, "stubborn": 0.1}
+#: who negotiates with whom, and how often: mostly pairs that come to an agreement
+PAIRS = {
+    ("fair", "fair"): 0.4,
+    ("fair", "conceding"): 0.25,
+    ("conceding", "conceding"): 0.1,
+    ("conceding", "tit-for-tat"): 0.1,
+    ("conceding", "stubborn"): 0.1,
+    ("conceding", "greedy"): 0.05,
+}
 #: (first match seed, dialogues) of each split; games are usually played with small seeds
+MAX_TURNS = 6
 DIALOGUES = {"train": (7_000_000, 2000), "val": (8_000_000, 200), "test": (9_000_000, 200)}
 _WORDINGS = 60  # every number of wordings that an act has divides it
+_NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 
 
 @cache
@@ -36,7 +45,7 @@ def hold_dialogues(split: str) -> tuple[Line, ...]:
     from advgames.games.negotiation import NegotiationGame
 
     first, number = DIALOGUES[split]
-    game = NegotiationGame("bargains", actions="tokens", unit="utterance", grammar=True)
+    game = NegotiationGame("bargains", actions="tokens", unit="utterance", grammar=True, max_turns=MAX_TURNS)
     state = game.reset(range(first, first + number))
     policies = _policies(state.seeds)
     while not game.over(state):
@@ -45,10 +54,12 @@ def hold_dialogues(split: str) -> tuple[Line, ...]:
 
 
 def _policies(seeds: Tensor) -> Tensor:
-    """Which policy of the mixture each side plays, (G, 2)."""
-    shares = torch.tensor([*MIXTURE.values()], dtype=torch.float64).cumsum(0)
-    draws = rng.uniform(seeds, "bargains.policies", 0, (2,), dtype=torch.float64)
-    return torch.bucketize(draws, shares).clamp(max=len(MIXTURE) - 1)
+    """The place in ``_NAMES`` of each side's policy, (G, 2): a pair drawn, and who of it is the attacker."""
+    shares = torch.tensor([*PAIRS.values()], dtype=torch.float64).cumsum(0)
+    draws = rng.uniform(seeds, "bargains.pair", 0, (2,), dtype=torch.float64)
+    pair = torch.bucketize(draws[:, 0] * shares[-1], shares).clamp(max=len(PAIRS) - 1)
+    places = torch.tensor([[_NAMES.index(name) for name in names] for names in PAIRS])[pair]
+    return torch.where(draws[:, 1:] > 0.5, places, places.flip(1))
 
 
 def _move(game: NegotiationGame, state: NegotiationState, player: str, policies: Tensor) -> Tensor:
@@ -57,7 +68,7 @@ def _move(game: NegotiationGame, state: NegotiationState, player: str, policies:
     known = Knowledge.of(access)
     silent = torch.full((len(policies), game.max_words), game.vocabulary.pad)
     choice = torch.where(access.choosing, scripted_choice(known), NO_DEAL)
-    acts = torch.stack([scripted_act(policy, known) for policy in MIXTURE], -1)
+    acts = torch.stack([scripted_act(policy, known) for policy in _NAMES], -1)
     own = acts.gather(1, policies[:, [game.players.index(player)]])[:, 0]
     words = scripted_words(game.grammar, own, access.pick(_WORDINGS), game.max_words)
     return torch.cat([choice[:, None], torch.where(access.speaking[:, None], words, silent)], 1)

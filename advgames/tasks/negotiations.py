@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,8 +34,8 @@ class NegotiationTask:
         read: the sides of dialogues of one of the splits ``train``, ``val`` and ``test``.
         words: the vocabulary, where it is not that of the training dialogues.
         more_than: how often a word occurs at least, plus one, to belong to the vocabulary.
-        pairs: scenarios (N, 2, 6), which are put into a random order of which match s takes the s-th, modulo N; None: each match generates
-            its own from its seed.
+        pairs: scenarios (N, 2, 6), which are put into a random order of which match s takes the s-th, modulo N; None:
+            each match generates its own from its seed.
         sizes, recipe: the task's own negotiator and how it is trained.
     """
 
@@ -44,8 +44,8 @@ class NegotiationTask:
     words: Vocabulary | None = None
     more_than: int = 20
     pairs: Callable[[], Tensor] | None = None
-    sizes: NegotiatorSizes = NegotiatorSizes()
-    recipe: SupervisedRecipe = SupervisedRecipe()
+    sizes: NegotiatorSizes = field(default_factory=NegotiatorSizes)
+    recipe: SupervisedRecipe = field(default_factory=SupervisedRecipe)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -106,6 +106,7 @@ def load_negotiation(name: str, root: str | Path | None = None, scenarios: str |
 
 
 def _deal_or_no_deal(root: str | Path | None) -> NegotiationTask:
+    """The published Deal-or-No-Deal dialogues between people, and their scenarios; needs data files."""
     folder = data_root(root)
     if folder is None:
         raise DataFileError(
@@ -120,6 +121,7 @@ def _deal_or_no_deal(root: str | Path | None) -> NegotiationTask:
 
 
 def _bargains(root: str | Path | None) -> NegotiationTask:
+    """Generated scenarios, and dialogues that scripted negotiators hold in a small language; embedded."""
     from advgames.tasks.bargains import hold_dialogues
 
     return NegotiationTask(

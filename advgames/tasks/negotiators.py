@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -19,12 +20,14 @@ from advgames.victims.negotiator import Negotiator, NegotiatorSizes
 __all__ = ["load_negotiator", "read_negotiator", "save_negotiator"]
 
 SUPERVISED = "sv"
-_kept: OrderedDict[tuple[str, str, str], Negotiator] = OrderedDict()
+_kept: OrderedDict[tuple[str, ...], Negotiator] = OrderedDict()
 _KEEP = 16
 
 
-def load_negotiator(task: NegotiationTask, name: str = SUPERVISED) -> Negotiator:
-    """A negotiator over the task's words, in evaluation mode, on the CPU; not to be changed.
+def load_negotiator(
+    task: NegotiationTask, name: str = SUPERVISED, device: torch.device | str = "cpu"
+) -> Negotiator:
+    """A negotiator over the task's words, in evaluation mode, on a device; not to be changed.
 
     Args:
         task: whose vocabulary it must have.
@@ -37,9 +40,9 @@ def load_negotiator(task: NegotiationTask, name: str = SUPERVISED) -> Negotiator
     """
     path = Path(name)
     stamp = str(path.stat().st_mtime_ns) if path.is_file() else ""
-    key = (f"{task.name} {task.vocabulary.digest}", name, stamp)
+    key = (f"{task.name} {task.vocabulary.digest}", name, stamp, str(device))
     if key not in _kept:
-        _kept[key] = _load(task, name)
+        _kept[key] = _load(task, name).to(device)
     _kept.move_to_end(key)
     while len(_kept) > _KEEP:
         _kept.popitem(last=False)
@@ -55,7 +58,7 @@ def _load(task: NegotiationTask, name: str) -> Negotiator:
         found = imported(name, "negotiator")
         model = found if isinstance(found, Negotiator) or not callable(found) else found()
         if not isinstance(model, Negotiator):
-            raise SettingError(f"negotiator {name!r} must be a Negotiator, or a function that returns one, got {model!r}")
+            raise SettingError(f"negotiator {name!r} must be a Negotiator, or a function returning one, got {model!r}")
     else:
         model = read_negotiator(name)
     if model.vocabulary != task.vocabulary:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from advgames.settings import imported
 from advgames.tasks.base import Recipe, Task
 from advgames.victims import Victim
 
-__all__ = ["cache_folder", "frozen", "import_victim", "load_weights", "trained_module"]
+__all__ = ["cache_folder", "digest", "frozen", "import_victim", "keep", "load_weights", "trained_module"]
 
 _FORM = 2  # of the training below: another number, and kept victims are trained anew
 _kept: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
@@ -42,12 +43,20 @@ def trained_module(task: Task, recipe: Recipe) -> nn.Module:
     module.load_state_dict({name: p[0] for name, p in start.items()}, strict=False)
     if recipe.epochs == 0:
         return frozen(module)
-    key = _key(task, recipe, module)
+    keep(_key(task, recipe, module), module, lambda: _train(task, victim, recipe))
+    return frozen(module)
+
+
+def keep(key: str, module: nn.Module, train: Callable[[], object]) -> None:
+    """Give `module` the weights of that name: this process's, those in :func:`cache_folder`, or what `train` makes it.
+
+    What is trained is kept in both. A file that is not whole, or not of this module's weights, counts for nothing.
+    """
     if key not in _kept:
         file = cache_folder() / f"{key}.safetensors"
         weights = _on_disk(module, file)
         if weights is None:
-            _train(task, victim, recipe)
+            train()
             weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
             _keep_on_disk(weights, file)
         _kept[key] = weights
@@ -55,7 +64,15 @@ def trained_module(task: Task, recipe: Recipe) -> nn.Module:
     while len(_kept) > _KEEP:
         _kept.popitem(last=False)
     module.load_state_dict(_kept[key])
-    return frozen(module)
+
+
+def digest(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """A name for a text and named tensors: what decides the weights of a training."""
+    told = hashlib.sha256(text.encode())
+    for name, value in tensors:
+        told.update(name.encode())
+        told.update(value.reshape(-1).contiguous().numpy().data)
+    return told.hexdigest()[:24]
 
 
 def cache_folder() -> Path:
@@ -149,12 +166,7 @@ def _key(task: Task, recipe: Recipe, module: nn.Module) -> str:
 
     The outputs on a few inputs tell apart what neither names nor weights show, such as another activation.
     """
-    told = hashlib.sha256(f"{_FORM} {asdict(recipe)} {module} {torch.__version__}".encode())
     with torch.no_grad():
         outputs = copy.deepcopy(module).eval()(task.train.inputs[:4])
-    for name, value in [*module.state_dict().items(), ("outputs", outputs)]:
-        told.update(name.encode())
-        told.update(value.contiguous().numpy().tobytes())
-    told.update(task.train.inputs.contiguous().numpy().data)
-    told.update(task.train.labels.contiguous().numpy().data)
-    return told.hexdigest()[:24]
+    parts = [*module.state_dict().items(), ("outputs", outputs), ("", task.train.inputs), ("", task.train.labels)]
+    return digest(f"{_FORM} {asdict(recipe)} {module} {torch.__version__}", parts)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from advgames.dialogue.splits import NO_DEAL
+from advgames.victims.decoding import Decoder
 from advgames.victims.negotiator import Negotiator, choice_logits, gru_step, gru_weights
 
 __all__ = ["Base", "Chooser", "Tails"]
 
-_CPU_ROWS = 512  # tails worked at once on a CPU: more do not stay in its cache
+_CPU_ROWS = 32  # tails worked at once on a CPU: more do not stay in its cache
 
 
 class Base(NamedTuple):
@@ -28,6 +29,20 @@ class Base(NamedTuple):
 
     goal: Tensor
     counts: Tensor
+    forward: Tensor
+    attended: Tensor
+    gates: Tensor
+
+    def up_to(self, dialogue: int, place: int) -> Beginning | None:
+        """The first words of one dialogue; None: there are none of them."""
+        if not place:
+            return None
+        return Beginning(*(part[dialogue, :place] for part in (self.forward, self.attended, self.gates)))
+
+
+class Beginning(NamedTuple):
+    """The first p words of one dialogue, as in :class:`Base`."""
+
     forward: Tensor
     attended: Tensor
     gates: Tensor
@@ -60,11 +75,13 @@ class Chooser:
 
     Args:
         model: the negotiator; a later change of its weights is not seen.
+        decoder: its decoder, where there is one already.
     """
 
     @torch.no_grad()
-    def __init__(self, model: Negotiator) -> None:
+    def __init__(self, model: Negotiator, decoder: Decoder | None = None) -> None:
         self.model = model
+        self.decoder = decoder or Decoder(model)
         self.size = model.sizes.select
         hidden, words = model.sizes.hidden, model.embedding.weight
         self._grus = [gru_weights(gru) for gru in (model.select_forward, model.select_backward)]
@@ -73,6 +90,22 @@ class Chooser:
         first, last = model.attend_layer, model.attend_out
         self._attend = [first.weight[:, : self.size].T.contiguous(), first.weight[:, self.size :].T.contiguous()]
         self._attend_bias, self._attend_out = first.bias, last.weight[0]
+
+    @torch.no_grad()
+    def choose(self, contexts: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, 127) of every choice (eq. 3.6) after dialogues (B, W) of `lengths` words.
+
+        They end before ``<selection>``. Dialogues of about the same length are worked together.
+        """
+        decoder = self.decoder
+        goal, lengths = decoder.goal(contexts), lengths.clamp(min=1)
+        logits = goal.code.new_empty(len(words), NO_DEAL + 2)
+        for rows in torch.split(lengths.argsort(), _rows(words.device)):
+            some, own = words[rows, : int(lengths[rows].amax())], goal.take(rows)
+            states = decoder.states(decoder.begin(len(rows)), some, own)
+            everything = Tails(rows, torch.zeros_like(rows), some, states, lengths[rows])
+            logits[rows] = self._alike(None, own.code, contexts[rows, ::2], everything)
+        return logits
 
     @torch.no_grad()
     def base(self, goal: Tensor, counts: Tensor, words: Tensor, states: Tensor) -> Base:
@@ -88,38 +121,43 @@ class Chooser:
 
     @torch.no_grad()
     def logits(self, base: Base, tails: Tails) -> Tensor:
-        """Logits (R, 127) of every choice after each tail (eq. 3.6); tails of the same beginning are worked together."""
+        """Logits (R, 127) of every choice after each tail (eq. 3.6); those of one beginning are worked together."""
         beginning = tails.dialogue * (base.gates.shape[1] + 1) + tails.place
         groups, member = torch.unique(beginning, return_inverse=True)
         logits = tails.states.new_empty(len(beginning), NO_DEAL + 2)
-        size = _CPU_ROWS if logits.device.type == "cpu" else len(logits)
         for group in range(len(groups)):
-            for rows in torch.split((member == group).nonzero()[:, 0], size):
-                dialogue, place = int(tails.dialogue[rows[0]]), int(tails.place[rows[0]])
-                logits[rows] = self._alike(base, dialogue, place, tails.take(rows))
+            for rows in torch.split((member == group).nonzero()[:, 0], _rows(logits.device)):
+                which = tails.dialogue[rows]
+                beginning = base.up_to(int(which[0]), int(tails.place[rows[0]]))
+                logits[rows] = self._alike(beginning, base.goal[which], base.counts[which], tails.take(rows))
         return logits
 
-    def _alike(self, base: Base, dialogue: int, place: int, tails: Tails) -> Tensor:
-        """Logits of tails that go on after the same words of the same dialogue."""
+    def _alike(self, beginning: Beginning | None, goal: Tensor, counts: Tensor, tails: Tails) -> Tensor:
+        """Logits of tails that go on after the same words, or after none."""
         longest = int(tails.lengths.amax())
         words, states = tails.words[:, :longest], tails.states[:, :longest]
-        forward = self._forward(base.forward[dialogue, place - 1] if place else None, words, states)
         inside = torch.arange(longest, device=words.device) < tails.lengths[:, None]
-        late, early = self._backward(base.gates[dialogue, :place], self._gates(1, words, states), inside)
-        of_late = self._scores(forward @ self._attend[0], late).masked_fill(~inside, -torch.inf)
-        weight = torch.cat([self._scores(base.attended[dialogue, :place], early), of_late], -1).softmax(-1)
-        own = weight[:, :place] @ base.forward[dialogue, :place]
-        own = own + (weight[:, None, place:] @ forward)[:, 0]
-        other = (weight[:, None, :place] @ early + weight[:, None, place:] @ late)[:, 0]
-        goal = base.goal[dialogue].expand(len(words), -1)
-        last = torch.tanh(self.model.select_layer(torch.cat([own, other, goal], -1)))
-        return choice_logits(self.model.output_logits(last), base.counts[dialogue].expand(len(words), -1))
+        own = self._forward(None if beginning is None else beginning.forward[-1], words, states)
+        other, before = self._backward(
+            None if beginning is None else beginning.gates, self._gates(1, words, states), inside
+        )
+        scores = self._scores(own @ self._attend[0], other).masked_fill(~inside, -torch.inf)
+        if beginning is None:
+            weight = scores.softmax(-1)[:, None]
+            summary = torch.cat([weight @ own, weight @ other], -1)[:, 0]
+        else:
+            weight = torch.cat([self._scores(beginning.attended, before), scores], -1).softmax(-1)
+            early, late = weight[:, : len(beginning.gates)], weight[:, None, len(beginning.gates) :]
+            forward = early @ beginning.forward + (late @ own)[:, 0]
+            summary = torch.cat([forward, (early[:, None] @ before + late @ other)[:, 0]], -1)
+        last = torch.tanh(self.model.select_layer(torch.cat([summary, goal], -1)))
+        return choice_logits(self.model.output_logits(last), counts)
 
     def _gates(self, direction: int, words: Tensor, states: Tensor) -> Tensor:
         return states @ self._state[direction] + self._word[direction][words]
 
     def _scores(self, forward: Tensor, backward: Tensor) -> Tensor:
-        """How much attention each word gets, (R, T), before the softmax; of the forward direction the share is given."""
+        """How much attention each word gets, (R, T), before the softmax; the forward direction's share is given."""
         return torch.tanh(backward @ self._attend[1] + forward + self._attend_bias) @ self._attend_out
 
     def _forward(self, before: Tensor | None, words: Tensor, states: Tensor) -> Tensor:
@@ -134,19 +172,24 @@ class Chooser:
             seen.append(hidden)
         return torch.stack(seen, 1)
 
-    def _backward(self, beginning: Tensor, gates: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    def _backward(self, beginning: Tensor | None, gates: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """The backward direction over tails (R, n, S), each from its own end, and then over their beginning (R, p, S).
 
         It must be run anew for every tail, while the beginning's share of the gates (p, 3 S) is the same for all.
         """
         hidden = gates.new_zeros(len(gates), self.size)
-        late, early = [], []
+        late: list[Tensor] = []
         for step in reversed(range(gates.shape[1])):
             after = gru_step(hidden, gates[:, step], self._grus[1])
             hidden = torch.where(inside[:, step, None], after, hidden)
             late.append(hidden)
-        for step in reversed(range(len(beginning))):
-            hidden = gru_step(hidden, beginning[step], self._grus[1])
+        early: list[Tensor] = []
+        for step in reversed(range(0 if beginning is None else len(beginning))):
+            hidden = gru_step(hidden, beginning[step], self._grus[1])  # type: ignore[index]
             early.append(hidden)
         stacked = torch.stack(early[::-1], 1) if early else hidden.new_zeros(len(hidden), 0, self.size)
         return torch.stack(late[::-1], 1), stacked
+
+
+def _rows(device: torch.device) -> int:
+    return _CPU_ROWS if device.type == "cpu" else 4096

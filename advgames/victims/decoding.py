@@ -1,4 +1,4 @@
-"""Speaking with a negotiator: its recurrent step on precomputed tables, batched sampling, and its choice."""
+"""Speaking with a negotiator: its recurrent step on precomputed tables, and batched sampling of words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from advgames import rng
-from advgames.victims.negotiator import Negotiator, choice_logits, gru_step, gru_weights
+from advgames.victims.negotiator import Negotiator, gru_step, gru_weights
 
 __all__ = ["Decoder", "Goal", "sample_words"]
 
@@ -63,12 +63,14 @@ class Decoder:
     @torch.no_grad()
     def read(self, hidden: Tensor, words: Tensor, start: Tensor, end: Tensor, goal: Goal) -> Tensor:
         """The hidden state after the words at places `start` to `end` (exclusive), (B,) each, of dialogues (B, W)."""
-        longest = int((end - start).amax()) if len(start) else 0
-        for offset in range(longest):
-            place = start + offset
-            here = place < end
-            word = words.gather(1, place.clamp(max=words.shape[1] - 1)[:, None])[:, 0]
-            hidden = torch.where(here[:, None], self.step(hidden, word, goal), hidden)
+        hidden = hidden.clone()
+        rows = (start < end).nonzero()[:, 0]  # those with words left; the others cost nothing
+        offset = 0
+        while len(rows):
+            word = words[rows, start[rows] + offset]
+            hidden[rows] = self.step(hidden[rows], word, goal.take(rows))
+            offset += 1
+            rows = rows[start[rows] + offset < end[rows]]
         return hidden
 
     @torch.no_grad()
@@ -77,12 +79,13 @@ class Decoder:
         return hidden @ self._speak + self._speak_bias
 
     @torch.no_grad()
-    def choose(self, contexts: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (B, 127) of every choice after dialogues (B, W) of `lengths` words, ``<selection>`` not among them."""
-        width = max(int(lengths.amax()), 1)
-        goal = self.model.goal(contexts)
-        states, embedded = self.model.read(goal, words[:, :width])
-        return choice_logits(self.model.outputs(goal, states, embedded, lengths.clamp(min=1)), contexts[:, ::2])
+    def states(self, hidden: Tensor, words: Tensor, goal: Goal) -> Tensor:
+        """The hidden state after each of words (B, n), (B, n, hidden), from `hidden`."""
+        states = []
+        for word in words.unbind(1):
+            hidden = self.step(hidden, word, goal)
+            states.append(hidden)
+        return torch.stack(states, 1)
 
     @torch.no_grad()
     def speak(
@@ -106,14 +109,16 @@ class Decoder:
         """
         names = self.vocabulary
         said = torch.full((len(keys), max_words), names.pad, device=keys.device)
-        open_ = torch.ones_like(keys, dtype=torch.bool)
+        hidden = hidden.clone()
+        rows = torch.arange(len(keys), device=keys.device)  # utterances that go on; the others cost nothing
         for n in range(max_words):
-            logits = self.next_word(hidden).masked_fill(~allowed(said, n), -torch.inf)
-            word = sample_words(logits, keys, n, temperature)
-            said[:, n] = torch.where(open_, word, names.pad)
-            hidden = torch.where(open_[:, None], self.step(hidden, word, goal), hidden)
-            open_ = open_ & (word != names.eos) & (word != names.selection)
-            if not bool(open_.any()):
+            may = allowed(said, n)
+            logits = self.next_word(hidden[rows]).masked_fill(~(may if may.ndim == 1 else may[rows]), -torch.inf)
+            word = sample_words(logits, keys[rows], n, temperature)
+            said[rows, n] = word
+            hidden[rows] = self.step(hidden[rows], word, goal.take(rows))
+            rows = rows[(word != names.eos) & (word != names.selection)]
+            if not len(rows):
                 break
         return said, hidden
 
@@ -122,6 +127,6 @@ def sample_words(logits: Tensor, keys: Tensor, counter: int, temperature: float)
     """One word (B,) of each row of logits (B, V), by inversion of one uniform number of each row's key."""
     if temperature == 0:
         return logits.argmax(-1)
-    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    cumulative = torch.softmax(logits / temperature, -1).cumsum(-1, dtype=torch.float64)
     point = rng.uniform(keys, "word", counter, (), dtype=torch.float64)[:, None] * cumulative[:, -1:]
     return (cumulative < point).sum(-1).clamp(max=logits.shape[-1] - 1)

@@ -97,7 +97,11 @@ class Negotiator(nn.Module):
         turned = _reversed(inputs, lengths)
         backward = _reversed(self.select_backward(turned)[0], lengths)
         seen = torch.cat([forward, backward], -1)
-        weight = self.attend_out(torch.tanh(self.attend_layer(seen))).squeeze(-1).masked_fill(_beyond(lengths, seen.shape[1]), -torch.inf)
+        weight = (
+            self.attend_out(torch.tanh(self.attend_layer(seen)))
+            .squeeze(-1)
+            .masked_fill(_beyond(lengths, seen.shape[1]), -torch.inf)
+        )
         summary = (weight.softmax(-1)[..., None] * seen).sum(1)
         last = torch.tanh(self.select_layer(torch.cat([summary, goal], -1)))
         return self.output_logits(last)
@@ -152,7 +156,7 @@ def gru_weights(gru: nn.GRU) -> GRUWeights:
 
 
 def gru_step(hidden: Tensor, gates: Tensor, weights: GRUWeights) -> Tensor:
-    """The next hidden state (B, H) of a GRU: from the last one and the input's share of the gates, (B, 3 H) or (3 H,)."""
+    """The next hidden state (B, H) of a GRU: from the last one and the input's share of the gates (B, 3 H)."""
     size = hidden.shape[-1]
     inner = torch.addmm(weights.recurrent_bias, hidden, weights.recurrent)
     both = torch.sigmoid(gates[..., : 2 * size] + inner[:, : 2 * size])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -124,7 +124,7 @@ class SupervisedTrainer:
         tensors |= {f"momentum/{name}": value for name, value in self._momentum.items()}
         return {name: value.clone() for name, value in tensors.items()}, list(self.history)
 
-    def restore(self, tensors: dict[str, Tensor], history: list[TestLosses]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], history: Sequence[Sequence[float]]) -> None:
         """Go on from what :meth:`state` returned."""
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "momentum": {}}
         for name, value in tensors.items():
@@ -132,7 +132,7 @@ class SupervisedTrainer:
             parts[part][rest] = value.clone()
         self.model.load_state_dict(parts["model"])
         self.best, self._momentum = parts["best"], parts["momentum"]
-        self.history, self.epoch = list(history), len(history)
+        self.history, self.epoch = [TestLosses(*losses) for losses in history], len(history)
 
     def run(self, told: Callable[[int, int, TestLosses], None] | None = None) -> Negotiator:
         """Train to the end and return the model, in evaluation mode; `told` hears (epoch, epochs, losses)."""

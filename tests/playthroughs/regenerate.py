@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,43 @@ import numpy as np
 import torch
 
 from advgames.agents import make_agent
-from advgames.envs import perturbation_v0, poisoning_v0
+from advgames.envs import negotiation_v0, perturbation_v0, poisoning_v0
 
 __all__ = ["PLAYTHROUGHS", "Playthrough", "folder"]
 
 folder = Path(__file__).resolve().parent
+LONG = 20  # numbers that a line lists one by one
 
 
 def number(value: Any) -> str:
-    """Six significant digits of a number, or of all numbers of an array; zero has no sign."""
+    """Six significant digits of a number, or of all numbers of an array; zero has no sign; of a mask where it is 1."""
+    if isinstance(value, np.ndarray) and value.dtype == np.int8:
+        return " ".join(runs(np.flatnonzero(value).tolist()))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size > LONG:
+        return padded(value.tolist())
     values = np.asarray(value.detach() if isinstance(value, torch.Tensor) else value, dtype=np.float64).ravel()
     return " ".join(f"{v + 0.0:.6g}" for v in values.round(12))
+
+
+def padded(numbers: list[int]) -> str:
+    """Numbers, of which the last may repeat itself."""
+    kept = len(numbers) - len(list(itertools.takewhile(lambda n: n == numbers[-1], reversed(numbers))))
+    return " ".join([*map(str, numbers[:kept]), f"{numbers[-1]} ({len(numbers) - kept} times)"])
+
+
+def shown(space: Any) -> str:
+    """A space as it prints itself; a long row of equal ranges in short."""
+    ranges = getattr(space, "nvec", np.zeros(0))
+    if len(ranges) > LONG and (ranges == ranges[0]).all():
+        return f"MultiDiscrete({len(ranges)} of {ranges[0]})"
+    return str(space)
+
+
+def runs(numbers: list[int]) -> Iterator[str]:
+    """Ascending numbers, those in a row as ``first-last``."""
+    for _, group in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        row = [n for _, n in group]
+        yield f"{row[0]}-{row[-1]}" if len(row) > 1 else f"{row[0]}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ class Playthrough:
         for agent in env.possible_agents:
             facts[f"actions of {agent}"] = env.action_space(agent)
             seen = env.observation_space(agent)
-            facts[f"observations of {agent}"] = ", ".join(f"{name} {space}" for name, space in seen.items())
+            facts[f"observations of {agent}"] = ", ".join(f"{name} {shown(space)}" for name, space in seen.items())
         yield from (f"{name}: {value}" for name, value in facts.items())
 
     def _rounds(self) -> Iterator[str]:
@@ -91,6 +118,8 @@ class Playthrough:
                 totals[name] += reward
             if env.game_state.round > before:
                 yield from self._after(env, f"after round {env.game_state.round}")
+        if "ansi" in env.metadata["render_modes"]:
+            yield from ("", *(f"| {line}".rstrip() for line in env.game.render_text(env.game_state).split("\n")), "")
         yield "measures: " + ", ".join(f"{name} {number(value)}" for name, value in env.measures().items())
 
     def _after(self, env: Any, title: str) -> Iterator[str]:
@@ -121,6 +150,12 @@ def _test_time(state: Any) -> Iterator[tuple[str, Any]]:
     yield from state.tallies.items()
 
 
+def _talk(state: Any) -> Iterator[tuple[str, Any]]:
+    """The negotiation game: counts, values, the acts so far, both sides' last offers, choices, outcome and scores."""
+    for name in ("counts", "values", "turn", "acts", "offers", "choices", "outcome", "scores"):
+        yield name, getattr(state, name)
+
+
 PLAYTHROUGHS = {
     "poisoning-linear-regression": Playthrough(
         poisoning_v0,
@@ -133,6 +168,29 @@ PLAYTHROUGHS = {
         {"task": "polygon", "payoff": "flip-linear", "rounds": 3, "batch_size": 4, "dtype": torch.float64},
         {"attacker_0": "fgm", "defender_0": "smooth"},
         _test_time,
+    ),
+    "negotiation-acts": Playthrough(
+        negotiation_v0,
+        {"task": "bargains", "max_turns": 6, "dtype": torch.float64},
+        {"attacker_0": "conceding", "defender_0": "fair"},
+        _talk,
+        seed=3,
+    ),
+    "negotiation-words": Playthrough(
+        negotiation_v0,
+        {
+            "task": "bargains",
+            "actions": "tokens",
+            "grammar": True,
+            "ending": "accept",
+            "discount": 0.9,
+            "first": "defender",
+            "max_turns": 4,
+            "dtype": torch.float64,
+        },
+        {"attacker_0": "conceding", "defender_0": "stubborn"},
+        _talk,
+        seed=1,
     ),
     "perturbation-attacker-first": Playthrough(
         perturbation_v0,

@@ -1,0 +1,93 @@
+"""A task's own negotiator, trained once on the task's dialogues and kept as victims are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from advgames.dialogue.corpus import Corpus
+from advgames.files import replace_whole
+from advgames.tasks.negotiations import NegotiationTask
+from advgames.tasks.trained import cache_folder, digest, keep
+from advgames.victims.negotiator import Negotiator
+from advgames.victims.supervised import SupervisedTrainer, TestLosses
+
+__all__ = ["Told", "supervised_negotiator"]
+
+_FORM = 1  # of the model and its training: another number, and kept negotiators are trained anew
+
+#: hears (epoch, epochs, losses on the validation dialogues) after every epoch
+Told = Callable[[int, int, TestLosses], None]
+
+
+def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Negotiator:
+    """The negotiator of the task's sizes, trained by its recipe on its ``train`` dialogues; on the CPU, evaluating.
+
+    The same dialogues, sizes, recipe and torch give the same weights. They are kept in the process and in
+    :func:`~advgames.tasks.trained.cache_folder`. While it trains, its state is written there after every epoch, and
+    who asks for it after a training that was cut off goes on from that. The published recipe on the real dialogues
+    takes about an hour.
+
+    Args:
+        task: the dialogues, and how to train on them.
+        told: called after every epoch; not at all where the negotiator is there already.
+
+    Raises:
+        DataFileError: the task's dialogues cannot be read.
+    """
+    with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator first
+        model = Negotiator(task.vocabulary, task.sizes, task.recipe.seed)
+    train, validation = task.corpus("train"), task.corpus("val")
+    key = _key(task, model, train, validation)
+
+    def learn() -> None:
+        _learn(SupervisedTrainer(model, train, validation, task.recipe), cache_folder() / f"{key}.training", told)
+
+    keep(key, model, learn)
+    return model.eval()
+
+
+def _learn(trainer: SupervisedTrainer, file: Path, told: Told | None) -> None:
+    """Train to the end, with the state in a file after every epoch, from what is in the file already."""
+    _resume(trainer, file)
+    while trainer.step():
+        _save(trainer, file)
+        if told:
+            told(trainer.epoch, len(trainer.recipe.rates), trainer.history[-1])
+    file.unlink(missing_ok=True)
+
+
+def _resume(trainer: SupervisedTrainer, file: Path) -> None:
+    """Take back the state in the file, if it is whole and of this training."""
+    tensors, history = trainer.state()
+    try:
+        with safe_open(str(file), framework="pt") as part:
+            losses = json.loads((part.metadata() or {})["history"])
+            trainer.restore({name: part.get_tensor(name) for name in part.keys()}, losses)  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError):
+        trainer.restore(tensors, history)
+
+
+def _save(trainer: SupervisedTrainer, file: Path) -> None:
+    tensors, history = trainer.state()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_whole(file, lambda part: save_file(tensors, part, {"history": json.dumps(history)}))
+    except OSError:
+        pass  # a folder that cannot be written is no reason to stop
+
+
+def _key(task: NegotiationTask, model: Negotiator, train: Corpus, validation: Corpus) -> str:
+    """A name for what decides the weights: sizes, recipe, words, dialogues, architecture, initial weights, torch."""
+    parts = list(model.state_dict().items())
+    for corpus in (train, validation):
+        parts += [("contexts", corpus.contexts), ("tokens", corpus.tokens)]
+        parts += [("lengths", corpus.lengths), ("outputs", corpus.outputs)]
+    told = f"negotiator {_FORM} {asdict(task.sizes)} {asdict(task.recipe)} {task.vocabulary.digest}"
+    return digest(f"{told} {model} {torch.__version__}", parts)

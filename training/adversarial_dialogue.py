@@ -1,0 +1,109 @@
+"""Adversarial training of a negotiator: target and adversary learn against each other in turn (thesis eq. 3.13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from advgames.agents.negotiators import NeuralNegotiator
+from advgames.dialogue.corpus import Corpus
+from advgames.errors import SettingError
+from advgames.games import NegotiationGame
+from advgames.training.reinforce import Reinforce, ReinforceRecipe
+from advgames.victims.negotiator import Negotiator
+
+__all__ = ["AdversarialTraining", "DuelRecipe"]
+
+
+@dataclass(frozen=True)
+class DuelRecipe:
+    """How the two alternate; the thesis gives no schedule.
+
+    Attributes:
+        rounds: how often each of them learns.
+        dialogues: of each of these turns.
+        target, adversary: how they learn: both from the advantage, the target with supervised steps in between.
+    """
+
+    rounds: int = 8
+    dialogues: int = 2_048
+    target: ReinforceRecipe = field(default_factory=lambda: ReinforceRecipe(reward="advantage"))
+    adversary: ReinforceRecipe = field(
+        default_factory=lambda: ReinforceRecipe(reward="advantage", supervised_every=0)
+    )
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.dialogues < 1:
+            raise SettingError(f"rounds and dialogues must be positive, got {self.rounds} and {self.dialogues}")
+
+
+@dataclass
+class AdversarialTraining:
+    """min over the target's weights of max over the adversary's of S_adv - S_ori (eq. 3.13), by turns.
+
+    First the target learns against the adversary as it stands, then the adversary against the target, and again.
+
+    Args:
+        game: the dialogue in words with ``adversarial=True``.
+        target: the model to make robust, in place.
+        adversary: who speaks for the attacker, in place.
+        recipe: how.
+        corpus: for the target's supervised steps.
+    """
+
+    game: NegotiationGame
+    target: Negotiator
+    adversary: Negotiator
+    recipe: DuelRecipe = DuelRecipe()
+    corpus: Corpus | None = None
+    turn: int = 0
+    advantage: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if not self.game.settings.adversarial:
+            raise SettingError("adversarial training needs the adversary to take the rest: adversarial=True")
+
+    def run(self, told: Callable[[AdversarialTraining], object] | None = None) -> Negotiator:
+        """All rounds that are left; `told` hears of every turn of learning that has ended. Returns the target."""
+        while self.step():
+            if told:
+                told(self)
+        return self.target.eval().requires_grad_(False)
+
+    def step(self) -> bool:
+        """One turn of learning; False: there was none left. `advantage` is then the mean S_adv - S_ori in it."""
+        if self.turn >= 2 * self.recipe.rounds:
+            return False
+        learner = self.learner()
+        learner.run()
+        sign = 1.0 if learner.side == "attacker" else -1.0
+        self.advantage = sign * sum(h["reward"] for h in learner.history) / len(learner.history)
+        self.turn += 1
+        return True
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Both models and how many turns of learning have passed; what the next one depends on."""
+        models = {"target": self.target, "adversary": self.adversary}
+        tensors = {
+            f"{who}/{n}": v.detach().clone() for who, model in models.items() for n, v in model.state_dict().items()
+        }
+        return tensors, {"turn": self.turn}
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""
+        for who, model in (("target", self.target), ("adversary", self.adversary)):
+            model.load_state_dict({n.removeprefix(f"{who}/"): v for n, v in tensors.items() if n.startswith(f"{who}/")})
+        self.turn = values["turn"]
+
+    def learner(self) -> Reinforce:
+        """Who is to learn now, against the other as it stands."""
+        defends = self.turn % 2 == 0
+        own, other = (self.target, self.adversary) if defends else (self.adversary, self.target)
+        recipe = self.recipe.target if defends else self.recipe.adversary
+        recipe = replace(recipe, dialogues=self.recipe.dialogues, seed=recipe.seed + self.turn)  # dialogues of its own
+        opponent = NeuralNegotiator(other.eval().requires_grad_(False), recipe.temperature)
+        side = "defender" if defends else "attacker"
+        return Reinforce(self.game, own, opponent, recipe, self.corpus if defends else None, side)

@@ -1,0 +1,170 @@
+"""C6, negotiation (thesis section 3.2.5): the negotiators, their adversaries, and Tables 3.10, 3.14 and 3.15.
+
+``python -m advgames.training.experiments.negotiation --out DIR`` trains what is missing, plays the tables' cells and
+prints them beside the paper's; interrupted, the same command goes on. ``--scenarios 200`` is a smaller table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from advgames.agents.negotiators import NeuralNegotiator
+from advgames.dialogue.corpus import Corpus
+from advgames.errors import SettingError
+from advgames.games import NegotiationGame
+from advgames.tasks.negotiations import NegotiationTask, load_negotiation
+from advgames.tasks.negotiators import read_negotiator, save_negotiator
+from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
+from advgames.training.experiments.negotiation_cells import CELLS, play_cell, summary
+from advgames.training.experiments.negotiation_tables import describe_models, tables
+from advgames.training.reinforce import Reinforce, ReinforceRecipe
+from advgames.training.resumed import resumed
+from advgames.victims.negotiator import Negotiator
+from advgames.victims.supervised import SupervisedTrainer
+
+__all__ = ["Laboratory", "main"]
+
+WORDS = {"actions": "tokens", "unit": "utterance"}
+
+
+class Laboratory:
+    """The models of the section, each trained once and kept in a folder.
+
+    Args:
+        out: the folder.
+        task: what is negotiated about.
+        dialogues: of every training by REINFORCE.
+        batch_size: dialogues per update.
+        duels: how target and adversary alternate in adversarial training.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        task: NegotiationTask,
+        dialogues: int = 16_344,
+        batch_size: int = 4,
+        duels: DuelRecipe | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.out, self.task, self.dialogues, self.batch_size = out, task, dialogues, batch_size
+        self.duels, self.device = duels or DuelRecipe(), torch.device(device)
+        out.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name: str) -> str:
+        """The file of a model, trained now if it is not there: ``sv``, ``rl``, ``robust``, or ``attack-`` and these."""
+        file = self.out / f"{name}.safetensors"
+        if not file.exists():
+            makers = {"sv": self._supervised, "rl": self._reinforced, "robust": self._robust}
+            target = name.removeprefix("attack-")
+            if target not in makers:
+                raise SettingError(f"no model is called {name!r}: known are sv, rl, robust, and attack- before these")
+            model = makers[name]() if name in makers else self._attack(target)
+            save_negotiator(model, file)
+        return str(file)
+
+    def model(self, name: str) -> Negotiator:
+        """A model of its own, to be changed at will."""
+        return read_negotiator(self.path(name)).to(self.device)
+
+    def game(self, **settings: object) -> NegotiationGame:
+        """The dialogue in words."""
+        return NegotiationGame(self.task, device=self.device, **WORDS, **settings)
+
+    def corpus(self, split: str = "train") -> Corpus:
+        """Sides of dialogues, on the device."""
+        return self.task.corpus(split).to(self.device)
+
+    def _supervised(self) -> Negotiator:
+        model = Negotiator(self.task.vocabulary, self.task.sizes, self.task.recipe.seed).to(self.device)
+        trainer = SupervisedTrainer(model, self.corpus(), self.corpus("val"), self.task.recipe)
+
+        def told() -> str:
+            last = trainer.history[-1]
+            return (
+                f"sv: epoch {trainer.epoch} of {len(self.task.recipe.rates)}, perplexity {last.perplexity:.2f}, "
+                f"outcome {last.outcome:.3f}"
+            )
+
+        resumed(self.out / "sv.part.safetensors", trainer, trainer.step, told)
+        return model
+
+    def _reinforced(self) -> Negotiator:
+        learner = Reinforce(
+            self.game(), self.model("sv"), NeuralNegotiator(self.path("sv")), self._recipe(), self.corpus()
+        )
+        return self._learn("rl", learner)
+
+    def _attack(self, target: str) -> Negotiator:
+        recipe = self._recipe(reward="advantage", supervised_every=0)
+        start = "rl" if target == "robust" else target
+        opponent = NeuralNegotiator(self.path(target))
+        return self._learn(
+            f"attack-{target}", Reinforce(self.game(adversarial=True), self.model(start), opponent, recipe)
+        )
+
+    def _robust(self) -> Negotiator:
+        game = self.game(adversarial=True)
+        duel = AdversarialTraining(game, self.model("rl"), self.model("attack-rl"), self.duels, self.corpus())
+
+        def told() -> str:
+            return f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}"
+
+        resumed(self.out / "robust.part.safetensors", duel, duel.step, told)
+        return duel.target
+
+    def _recipe(self, **changes: object) -> ReinforceRecipe:
+        return ReinforceRecipe(dialogues=self.dialogues, batch_size=self.batch_size, **changes)  # type: ignore[arg-type]
+
+    def _learn(self, name: str, learner: Reinforce) -> Negotiator:
+        def step() -> bool:
+            if learner.done >= learner.recipe.dialogues:
+                return False
+            learner.run(min(learner.done + 512, learner.recipe.dialogues))
+            return True
+
+        def told() -> str:
+            last = learner.history[-(512 // learner.recipe.batch_size) :]
+            mean = {key: sum(h[key] for h in last) / len(last) for key in ("reward", "agreement")}
+            return (
+                f"{name}: {learner.done} of {learner.recipe.dialogues} dialogues, reward {mean['reward']:.2f}, "
+                f"agreement {mean['agreement']:.2f}"
+            )
+
+        resumed(self.out / f"{name}.part.safetensors", learner, step, told)
+        return learner.model
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, play and print."""
+    parser = argparse.ArgumentParser(prog="negotiation", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of models and results")
+    parser.add_argument("--task", default="deal-or-no-deal", help="deal-or-no-deal, or bargains (embedded)")
+    parser.add_argument("--data-root", help="folder of the data files")
+    parser.add_argument("--scenarios", type=int, default=2_000, help="dialogues per cell of a table")
+    parser.add_argument("--dialogues", type=int, default=16_344, help="of every training by REINFORCE")
+    parser.add_argument("--batch-size", type=int, default=4, help="dialogues per update")
+    parser.add_argument("--rounds", type=int, default=8, help="of adversarial training")
+    parser.add_argument("--only", help="play the cells whose name holds this text only")
+    parser.add_argument("--chunk", type=int, default=64, help="dialogues at once")
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    duels = DuelRecipe(rounds=given.rounds)
+    task = load_negotiation(given.task, given.data_root)
+    laboratory = Laboratory(given.out, task, given.dialogues, given.batch_size, duels, given.device)
+    for cell in CELLS:
+        if given.only is None or given.only in cell.name:
+            play_cell(laboratory, cell, given.scenarios, given.chunk)
+            print(summary(laboratory.out, cell, given.scenarios), file=sys.stderr, flush=True)
+    print(describe_models(laboratory))
+    print(tables(laboratory.out, given.scenarios))
+
+
+if __name__ == "__main__":
+    main()

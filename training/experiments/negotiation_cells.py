@@ -1,0 +1,230 @@
+"""The cells of the negotiation tables: who attacks whom, with which result, scenario by scenario, on disk."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from advgames.agents import Agent
+from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
+from advgames.agents.negotiators import NeuralNegotiator
+from advgames.errors import SettingError
+from advgames.training.dialogues import converse
+
+if TYPE_CHECKING:
+    from advgames.training.experiments.negotiation import Laboratory
+
+__all__ = ["CELLS", "Cell", "Result", "malicious_sentences", "play_cell", "result", "summary"]
+
+TARGETS = ("sv", "rl", "robust")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack on one target.
+
+    Attributes:
+        attack: ``none`` (the RL negotiator, both choose), ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``,
+            ``ra-pa-da``, ``ra-pa-ta``.
+        target: ``sv``, ``rl`` or ``robust``.
+        paper: score of the adversary, of the target, and PAR in per cent.
+        agreement: the paper's, in per cent.
+        n: the utterance with which a fixed-turn attack begins.
+    """
+
+    attack: str
+    target: str
+    paper: tuple[float, float, float]
+    agreement: float = 100.0
+    n: int = 2
+
+    @property
+    def name(self) -> str:
+        """A name for files and the command line."""
+        turn = f"-n{self.n}" if self.attack in ("reactive", "preemptive") else ""
+        return f"{self.target}-{self.attack}{turn}"
+
+
+# Tables 3.10, 3.14 and 3.15
+CELLS = (
+    Cell("none", "sv", (7.23, 4.55, 75.79), 89.57),
+    Cell("none", "rl", (5.05, 5.00, 44.70), 76.36),
+    Cell("none", "robust", (6.51, 6.64, 48.67), 91.75),
+    Cell("rl-attack", "sv", (8.28, 4.03, 84.45)),
+    Cell("rl-attack", "rl", (7.11, 4.79, 69.35)),
+    Cell("rl-attack", "robust", (5.71, 7.51, 62.61)),
+    Cell("transfer", "sv", (6.41, 6.54, 44.43)),
+    Cell("transfer", "rl", (5.65, 6.84, 36.10)),
+    Cell("transfer", "robust", (4.93, 7.59, 23.05)),
+    Cell("reactive", "sv", (8.83, 3.43, 87.00)),
+    Cell("reactive", "rl", (8.72, 3.77, 90.23)),
+    Cell("reactive", "robust", (8.83, 4.31, 80.76)),
+    Cell("ra-pa-da", "sv", (8.79, 2.96, 84.33)),
+    Cell("ra-pa-da", "rl", (8.73, 2.95, 86.93)),
+    Cell("ra-pa-da", "robust", (8.05, 4.07, 73.96)),
+    Cell("preemptive", "sv", (7.76, 4.95, 71.86)),
+    Cell("preemptive", "rl", (6.78, 6.01, 69.23)),
+    Cell("preemptive", "robust", (5.64, 7.41, 34.39)),
+    Cell("ra-pa-ta", "sv", (8.67, 3.05, 83.12)),
+    Cell("ra-pa-ta", "rl", (8.62, 2.92, 89.74)),
+    Cell("ra-pa-ta", "robust", (8.06, 4.13, 73.45)),
+    Cell("reactive", "rl", (8.84, 3.32, 94.02), n=1),
+    Cell("reactive", "rl", (8.81, 3.62, 92.02), n=3),
+    Cell("reactive", "rl", (8.71, 3.87, 90.35), n=4),
+)
+
+
+@dataclass
+class Result:
+    """What happened in a cell, scenario by scenario."""
+
+    adversary: list[float] = field(default_factory=list)
+    target: list[float] = field(default_factory=list)
+    agreed: list[bool] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """Means, and half the width of the 95 % interval of the mean advantage."""
+        adversary, target = np.array(self.adversary), np.array(self.target)
+        gain = adversary - target
+        return {
+            "adversary": float(adversary.mean()),
+            "target": float(target.mean()),
+            "advantage": float(gain.mean()),
+            "interval": float(1.96 * gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else float("nan"),
+            "par": 100 * float((gain > 0).mean()),
+            "agreement": 100 * float(np.mean(self.agreed)),
+            "turns": float(np.mean(self.turns)),
+        }
+
+
+def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) -> None:
+    """Play what is missing of the cell's scenarios 0, 1, ..., and append it to its file chunk by chunk."""
+    done = len(result(laboratory.out, cell, scenarios).adversary)
+    if done >= scenarios:
+        return
+    attacker = _attacker(laboratory, cell)
+    target = laboratory.path(cell.target)
+    white = attacker.needs == "white-box"
+    game = laboratory.game(
+        adversarial=cell.attack != "none", access_attacker="white-box" if white else "black-box", target=target
+    )
+    players = {"attacker": attacker, "defender": NeuralNegotiator(target)}
+    while done < scenarios:
+        seeds = range(done, min(done + chunk, scenarios))
+        began = time.perf_counter()
+        state = converse(game, players, seeds)
+        measures = game.measures(state)
+        _append(
+            laboratory.out,
+            cell,
+            {
+                "first": done,
+                "adversary": state.scores[:, 0].tolist(),
+                "target": state.scores[:, 1].tolist(),
+                "agreed": [bool(a) for a in measures["agreement"]],
+                "turns": state.turn.tolist(),
+                "seconds": time.perf_counter() - began,
+                "examples": [laboratory.task.vocabulary.decode(state.words[i].tolist()) for i in range(2)],
+            },
+        )
+        done = seeds.stop
+
+
+def result(out: Path, cell: Cell, scenarios: int) -> Result:
+    """What has been played of the cell; of a last line that a kill cut short nothing is taken."""
+    found = Result()
+    file = _file(out, cell)
+    for text in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        if line["first"] != len(found.adversary):
+            raise SettingError(f"{file}: scenario {line['first']} follows {len(found.adversary)}: delete the file")
+        for name in ("adversary", "target", "agreed", "turns"):
+            getattr(found, name).extend(line[name])
+        found.seconds += line["seconds"]
+    for name in ("adversary", "target", "agreed", "turns"):
+        setattr(found, name, getattr(found, name)[:scenarios])
+    return found
+
+
+def summary(out: Path, cell: Cell, scenarios: int) -> str:
+    """The cell in one line."""
+    found = result(out, cell, scenarios)
+    if not found.adversary:
+        return f"{cell.name}: not played"
+    f = found.figures()
+    return (
+        f"{cell.name}: {len(found.adversary)} scenarios, {f['adversary']:.2f} v {f['target']:.2f} "
+        f"({f['advantage']:+.2f} +- {f['interval']:.2f}), PAR {f['par']:.1f}, agreement {f['agreement']:.1f}, "
+        f"{f['turns']:.1f} turns, {found.seconds / len(found.adversary):.2f} s each; paper {cell.paper[0]} v "
+        f"{cell.paper[1]}, PAR {cell.paper[2]}"
+    )
+
+
+def malicious_sentences(laboratory: Laboratory, target: str, dialogues: int = 512, best: float = 5.0) -> Path:
+    """The list L of the transfer attack: last sentences of the RL attack's dialogues that gained `best` or more.
+
+    The dialogues are of scenarios that no table uses. One sentence a line, the most frequent first.
+    """
+    file = laboratory.out / f"sentences-{target}.txt"
+    if file.exists():
+        return file
+    attacker, defender = (
+        NeuralNegotiator(laboratory.path(f"attack-{target}")),
+        NeuralNegotiator(laboratory.path(target)),
+    )
+    game = laboratory.game(adversarial=True)
+    state = converse(game, {"attacker": attacker, "defender": defender}, range(10**6, 10**6 + dialogues))
+    names = laboratory.task.vocabulary
+    gain = state.scores[:, 0] - state.scores[:, 1]
+    counts: dict[str, int] = {}
+    for row in (gain >= best).nonzero()[:, 0].tolist():
+        words = names.decode(state.words[row].tolist())
+        said = " ".join(words).split("YOU:")[1:]
+        own = [part.split("<eos>")[0].split("THEM:")[0].strip() for part in said]
+        own = [part for part in own if part and "<selection>" not in part]
+        if own:
+            counts[own[-1]] = counts.get(own[-1], 0) + 1
+    if not counts:
+        raise SettingError(f"the RL attack on {target} has no dialogue of an advantage of {best}: nothing to transfer")
+    lines = sorted(counts, key=lambda sentence: (-counts[sentence], sentence))
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
+    if cell.attack == "rl-attack":
+        return NeuralNegotiator(laboratory.path(f"attack-{cell.target}"))
+    speech = laboratory.path("rl")
+    if cell.attack == "none":
+        return NeuralNegotiator(speech)
+    if cell.attack == "reactive":
+        return Reactive(speech, n=cell.n)
+    if cell.attack == "preemptive":
+        return Preemptive(speech, n=cell.n)
+    if cell.attack == "ra-pa-da":
+        return ArbitraryTurn(speech, otherwise="delayed")
+    sentences = str(malicious_sentences(laboratory, cell.target))
+    if cell.attack == "transfer":
+        return Transfer(speech, sentences=sentences)
+    return ArbitraryTurn(speech, otherwise="transfer", sentences=sentences)
+
+
+def _file(out: Path, cell: Cell) -> Path:
+    return out / "cells" / f"{cell.name}.jsonl"
+
+
+def _append(out: Path, cell: Cell, line: dict[str, Any]) -> None:
+    file = _file(out, cell)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(json.dumps(line) + "\n")
