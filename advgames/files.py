@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replace_whole", "write_whole"]
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["load_tensors", "replace_whole", "save_tensors", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -22,3 +28,27 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     with part.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Write tensors, and values that JSON can hold, as one safetensors file; missing folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # one storage each, on the CPU: the format refuses tensors that share memory
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    told = {name: json.dumps(value) for name, value in values.items()}
+    replace_whole(path, lambda part: save_file(whole, part, told))
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`save_tensors` wrote.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is damaged, or no such file.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            values = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, values  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error

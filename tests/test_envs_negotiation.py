@@ -261,6 +261,12 @@ def test_agents_moves_come_as_texts_that_are_read_back(ending: str) -> None:
         assert told[0] == told[1]
 
 
+def test_the_state_vector_has_no_text_in_it() -> None:
+    """The same numbers in words and in texts."""
+    words = negotiation_v0.env(actions="tokens", unit="utterance", grammar=True).unwrapped
+    assert negotiation_v0.env(**TEXT).unwrapped.state_space.shape == words.state_space.shape
+
+
 def test_what_a_text_player_sees_is_its_own_side() -> None:
     env = negotiation_v0.env(**TEXT)
     env.reset(seed=0)

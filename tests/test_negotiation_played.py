@@ -16,6 +16,8 @@ from advgames.cli import app
 from advgames.games import NegotiationGame
 from advgames.report import write_report
 from advgames.report.console import records_table
+from advgames.report.details import every_number
+from advgames.report.view import View
 from advgames.results import MatchRecord, Results
 from advgames.spec import TournamentSpec
 from advgames.training import play, tournament
@@ -92,6 +94,13 @@ def test_a_report_tells_of_scores_and_agreements_and_averages_over_the_agreement
     results = tournament(SPEC, tmp_path)
     records = results.records()
     assert any(math.isnan(record.measures["pareto"]) for record in records)
+    numbers = every_number(View.of(results))
+    efficient = numbers["measures"].index("efficient, %") + 1
+    for row, column, _, cells in numbers["rows"]:
+        found = [r.measures for r in records if (r.players["attacker"], r.players["defender"]) == (row, column)]
+        of_agreements = [100 * m["pareto"] for m in found if m["agreement"]]
+        mean = f"{sum(of_agreements) / len(of_agreements):.1f}" if of_agreements else "–"
+        assert cells[efficient].split(" ")[0] == mean
     page = write_report(tmp_path).read_text(encoding="utf-8")
     for text in (
         "In the negotiation game on bargains, 3 attacker strategies met 2 defender strategies",

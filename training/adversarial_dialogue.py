@@ -31,9 +31,7 @@ class DuelRecipe:
     rounds: int = 8
     dialogues: int = 2_048
     target: ReinforceRecipe = field(default_factory=lambda: ReinforceRecipe(reward="advantage"))
-    adversary: ReinforceRecipe = field(
-        default_factory=lambda: ReinforceRecipe(reward="advantage", supervised_every=0)
-    )
+    adversary: ReinforceRecipe = field(default_factory=lambda: ReinforceRecipe(reward="advantage", supervised_every=0))
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.dialogues < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,7 +65,7 @@ def negotiation_ladder(
     for level in range(1, levels + 1):
         own = replace(recipe, seed=recipe.seed + level - 1)
         learner = Reinforce(game, copy.deepcopy(models[-1]), NeuralNegotiator(models[-1]), own, corpus)
-        learner.run(told=None if told is None else lambda training, level=level: told(level, training))
+        learner.run(told=None if told is None else functools.partial(told, level))
         models.append(learner.model.eval().requires_grad_(False))
     return Ladder(tuple(models), _table(game, models, seeds))
 
@@ -72,8 +73,8 @@ def negotiation_ladder(
 def _table(game: NegotiationGame, models: Sequence[Negotiator], seeds: Sequence[int]) -> EmpiricalGame:
     names = [f"level-{level}" for level in range(len(models))]
     players = [NeuralNegotiator(model) for model in models]
-    own: dict[tuple[str, str], dict[int, float]] = {}
-    other: dict[tuple[str, str], dict[int, float]] = {}
+    own: dict[tuple[str, str], dict[int | str, float]] = {}
+    other: dict[tuple[str, str], dict[int | str, float]] = {}
     for row, attacker in zip(names, players, strict=True):
         for column, defender in zip(names, [NeuralNegotiator(model) for model in models], strict=True):
             state = converse(game, {"attacker": attacker, "defender": defender}, seeds)

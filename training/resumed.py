@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from advgames.errors import DataFileError
-from advgames.files import replace_whole
+from advgames.files import load_tensors, save_tensors
 
 __all__ = ["Resumable", "resumed"]
 
@@ -35,31 +32,25 @@ def resumed(
     """Step until there is nothing left, from where `file` says; it is gone in the end.
 
     Args:
-        file: where the training is kept, at least `every` seconds apart and when it is interrupted.
+        file: where the training is kept; a kill costs at most `every` seconds and the step it came in.
         training: what is trained.
         step: one step of it; False: there was none left.
         told: what to say of the last step.
+
+    Raises:
+        DataFileError: the file is damaged.
     """
     if file.exists():
-        training.restore(*_read(file))
+        try:
+            tensors, values = load_tensors(file)
+            training.restore(tensors, values["values"])
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            raise DataFileError(f"{file}: an interrupted training that cannot be read ({error}); delete it") from error
     saved = time.monotonic()
     while step():
         print(told(), file=sys.stderr, flush=True)
         if time.monotonic() - saved >= every:
-            _write(file, *training.state())
+            tensors, values = training.state()
+            save_tensors(file, tensors, {"values": values})
             saved = time.monotonic()
     file.unlink(missing_ok=True)
-
-
-def _write(file: Path, tensors: Mapping[str, Tensor], values: Any) -> None:
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    replace_whole(file, lambda part: save_file(whole, part, {"values": json.dumps(values)}))
-
-
-def _read(file: Path) -> tuple[dict[str, Tensor], Any]:
-    try:
-        with safe_open(str(file), framework="pt") as opened:
-            values = json.loads(opened.metadata()["values"])
-            return {name: opened.get_tensor(name) for name in opened.keys()}, values  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataFileError(f"{file}: an interrupted training that cannot be read ({error}); delete it") from error

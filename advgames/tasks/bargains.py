@@ -28,9 +28,9 @@ PAIRS = {
     ("conceding", "stubborn"): 0.1,
     ("conceding", "greedy"): 0.05,
 }
-#: (first match seed, dialogues) of each split; games are usually played with small seeds
 MAX_TURNS = 6
-DIALOGUES = {"train": (7_000_000, 2000), "val": (8_000_000, 200), "test": (9_000_000, 200)}
+#: (first match seed, dialogues) of each split; games are usually played with small seeds
+DIALOGUES = {"train": (7_000_000, 2240), "val": (8_000_000, 200), "test": (9_000_000, 200)}
 _WORDINGS = 60  # every number of wordings that an act has divides it
 _NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 

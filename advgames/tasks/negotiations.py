@@ -128,8 +128,17 @@ def _bargains(root: str | Path | None) -> NegotiationTask:
         "bargains",
         read=lambda split: list(hold_dialogues(split)),
         words=Grammar().vocabulary,
-        sizes=NegotiatorSizes(word=32, goal=32, hidden=64, select=32, attention=32, dropout=0.0),
-        recipe=SupervisedRecipe(epochs=10, batch_size=32),
+        sizes=NegotiatorSizes(word=96, goal=64, hidden=32, select=64, attention=32, dropout=0.0),
+        recipe=SupervisedRecipe(
+            epochs=5,
+            batch_size=40,
+            learning_rate=0.4,
+            momentum=0.9,
+            clip=1.5,
+            decay=1.5,
+            smallest=0.2,
+            select_weight=2.0,
+        ),
     )
 
 

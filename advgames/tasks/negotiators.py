@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import DataFileError, SettingError, VictimError
-from advgames.files import replace_whole
+from advgames.files import load_tensors, save_tensors
 from advgames.settings import imported
 from advgames.tasks.negotiations import NegotiationTask
 from advgames.victims.negotiator import Negotiator, NegotiatorSizes
@@ -24,9 +22,7 @@ _kept: OrderedDict[tuple[str, ...], Negotiator] = OrderedDict()
 _KEEP = 16
 
 
-def load_negotiator(
-    task: NegotiationTask, name: str = SUPERVISED, device: torch.device | str = "cpu"
-) -> Negotiator:
+def load_negotiator(task: NegotiationTask, name: str = SUPERVISED, device: torch.device | str = "cpu") -> Negotiator:
     """A negotiator over the task's words, in evaluation mode, on a device; not to be changed.
 
     Args:
@@ -71,11 +67,7 @@ def _load(task: NegotiationTask, name: str) -> Negotiator:
 
 def save_negotiator(model: Negotiator, path: str | Path) -> None:
     """Weights, sizes and words in one safetensors file."""
-    path = Path(path)
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    told = {"sizes": json.dumps(asdict(model.sizes)), "words": json.dumps(model.vocabulary.words)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_whole(path, lambda part: save_file(weights, part, told))
+    save_tensors(Path(path), model.state_dict(), {"sizes": asdict(model.sizes), "words": model.vocabulary.words})
 
 
 def read_negotiator(path: str | Path) -> Negotiator:
@@ -84,14 +76,10 @@ def read_negotiator(path: str | Path) -> Negotiator:
     Raises:
         DataFileError: the file is missing, damaged, or none of :func:`save_negotiator`'s.
     """
-    from advgames.dialogue.vocabulary import Vocabulary
-
     try:
-        with safe_open(str(path), framework="pt") as file:
-            told = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = Negotiator(Vocabulary(json.loads(told["words"])), NegotiatorSizes(**json.loads(told["sizes"])))
+        weights, told = load_tensors(path)
+        model = Negotiator(Vocabulary(told["words"]), NegotiatorSizes(**told["sizes"]))
         model.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise DataFileError(f"{path}: cannot be read as a negotiator: {error}") from error
     return model.eval()

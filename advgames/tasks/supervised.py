@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,11 +46,10 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
         model = Negotiator(task.vocabulary, task.sizes, task.recipe.seed)
     train, validation = task.corpus("train"), task.corpus("val")
     key = _key(task, model, train, validation)
-
-    def learn() -> None:
-        _learn(SupervisedTrainer(model, train, validation, task.recipe), cache_folder() / f"{key}.training", told)
-
-    keep(key, model, learn)
+    file = cache_folder() / f"{key}.training"
+    keep(key, model, lambda: _learn(SupervisedTrainer(model, train, validation, task.recipe), file, told))
+    with suppress(OSError):
+        file.unlink(missing_ok=True)  # now that the weights are kept
     return model.eval()
 
 
@@ -60,7 +60,6 @@ def _learn(trainer: SupervisedTrainer, file: Path, told: Told | None) -> None:
         _save(trainer, file)
         if told:
             told(trainer.epoch, len(trainer.recipe.rates), trainer.history[-1])
-    file.unlink(missing_ok=True)
 
 
 def _resume(trainer: SupervisedTrainer, file: Path) -> None:
@@ -76,11 +75,9 @@ def _resume(trainer: SupervisedTrainer, file: Path) -> None:
 
 def _save(trainer: SupervisedTrainer, file: Path) -> None:
     tensors, history = trainer.state()
-    try:
+    with suppress(OSError):  # a folder that cannot be written is no reason to stop
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(file, lambda part: save_file(tensors, part, {"history": json.dumps(history)}))
-    except OSError:
-        pass  # a folder that cannot be written is no reason to stop
 
 
 def _key(task: NegotiationTask, model: Negotiator, train: Corpus, validation: Corpus) -> str:

@@ -128,8 +128,8 @@ class Chooser:
         for group in range(len(groups)):
             for rows in torch.split((member == group).nonzero()[:, 0], _rows(logits.device)):
                 which = tails.dialogue[rows]
-                beginning = base.up_to(int(which[0]), int(tails.place[rows[0]]))
-                logits[rows] = self._alike(beginning, base.goal[which], base.counts[which], tails.take(rows))
+                start = base.up_to(int(which[0]), int(tails.place[rows[0]]))
+                logits[rows] = self._alike(start, base.goal[which], base.counts[which], tails.take(rows))
         return logits
 
     def _alike(self, beginning: Beginning | None, goal: Tensor, counts: Tensor, tails: Tails) -> Tensor:

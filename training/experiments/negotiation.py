@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,8 +28,6 @@ from advgames.victims.negotiator import Negotiator
 from advgames.victims.supervised import SupervisedTrainer
 
 __all__ = ["Laboratory", "main"]
-
-WORDS = {"actions": "tokens", "unit": "utterance"}
 
 
 class Laboratory:
@@ -72,9 +71,9 @@ class Laboratory:
         """A model of its own, to be changed at will."""
         return read_negotiator(self.path(name)).to(self.device)
 
-    def game(self, **settings: object) -> NegotiationGame:
+    def game(self, **settings: Any) -> NegotiationGame:
         """The dialogue in words."""
-        return NegotiationGame(self.task, device=self.device, **WORDS, **settings)
+        return NegotiationGame(self.task, device=self.device, actions="tokens", unit="utterance", **settings)
 
     def corpus(self, split: str = "train") -> Corpus:
         """Sides of dialogues, on the device."""
