@@ -7,11 +7,10 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["load_tensors", "replace_whole", "save_tensors", "write_whole"]
 
@@ -32,6 +31,8 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Write tensors, and values that JSON can hold, as one safetensors file; missing folders are made."""
+    from safetensors.torch import save_file  # here, since the command line imports this module before it needs torch
+
     path.parent.mkdir(parents=True, exist_ok=True)
     # one storage each, on the CPU: the format refuses tensors that share memory
     whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
@@ -46,6 +47,8 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         OSError: there is no such file, or it cannot be read.
         ValueError: it is damaged, or no such file.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(str(path), framework="pt") as file:
             values = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}

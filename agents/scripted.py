@@ -7,13 +7,11 @@ from torch import Tensor
 
 from advgames.agents.dialogue import DialogueAgent, Observation
 from advgames.dialogue.acts import PASS
-from advgames.dialogue.scripted import POLICIES, Knowledge, scripted_act, scripted_choice, scripted_words
+from advgames.dialogue.scripted import POLICIES, WORDINGS, Knowledge, scripted_act, scripted_choice, scripted_words
 from advgames.errors import AccessError, SettingError, UnknownNameError
 from advgames.games.negotiation_access import NegotiationAccess
 
 __all__ = ["Scripted"]
-
-_WORDINGS = 60  # every number of wordings that an act has divides it
 
 
 class Scripted(DialogueAgent):
@@ -63,5 +61,5 @@ class Scripted(DialogueAgent):
         return scripted_act(self.policy, Knowledge.of(access))
 
     def _utter(self, access: NegotiationAccess) -> Tensor:
-        wording = access.pick(_WORDINGS) if self.wording is None else self.wording
+        wording = access.pick(WORDINGS) if self.wording is None else self.wording
         return scripted_words(access.grammar, self.decide(access), wording, int(access.settings.max_words or 0))

@@ -28,7 +28,6 @@ from advgames.victims.supervised import SupervisedRecipe, SupervisedTrainer, eva
 
 TASK = load_negotiation("bargains")
 OTHER = {"YOU:": "THEM:", "THEM:": "YOU:"}
-SPLITS = ("train", "val", "test")
 
 
 def utterances(line: Line) -> Iterator[tuple[str, int]]:
@@ -45,9 +44,9 @@ def utterances(line: Line) -> Iterator[tuple[str, int]]:
 
 
 def test_lines_read_back_from_a_file(tmp_path: Path) -> None:
-    for split in SPLITS:
+    for split, (_, dialogues) in DIALOGUES.items():
         lines = TASK.lines(split)
-        assert len(lines) == 2 * DIALOGUES[split][1]
+        assert len(lines) == 2 * dialogues
         path = tmp_path / f"{split}.txt"
         path.write_text("\n".join(map(format_line, lines)), encoding="utf-8")
         assert read_lines(path) == lines
@@ -105,7 +104,7 @@ def test_outputs_are_what_was_agreed_on() -> None:
 def test_every_kind_of_act_is_said_by_every_opener() -> None:
     kinds: dict[str, set[str]] = {"YOU:": set(), "THEM:": set()}
     lengths = set()
-    for line in TASK.lines("train")[:1000]:
+    for line in TASK.lines("train")[:300]:
         acts = list(utterances(line))
         lengths.add(len(acts))
         for who, act in acts:
@@ -123,7 +122,7 @@ def supervised() -> Negotiator:
 
 
 def test_it_learns_to_speak_and_to_choose(supervised: Negotiator) -> None:
-    """Trained with other seeds it chose 95.7 to 96 % of the outputs right; 0.41 is the share of the most frequent."""
+    """Trained with seeds 0 and 1 it chose 95.3 % of these outputs right, and 96 % of the validation dialogues'."""
     losses = evaluate(supervised, TASK.corpus("test"))
     assert losses.correct > 0.93
     assert losses.perplexity < 1.8
@@ -148,7 +147,7 @@ SIZES = NegotiatorSizes(8, 8, 8, 8, 8, dropout=0.2)
 QUICK = SupervisedRecipe(epochs=2, batch_size=20, learning_rate=0.5, decay=2.0, smallest=0.1)  # 4 epochs in all
 
 
-def small(lines: int = 60, recipe: SupervisedRecipe = QUICK, sizes: NegotiatorSizes = SIZES) -> NegotiationTask:
+def small(lines: int = 40, recipe: SupervisedRecipe = QUICK, sizes: NegotiatorSizes = SIZES) -> NegotiationTask:
     return replace(TASK, read=lambda split: list(hold_dialogues("val")[:lines]), sizes=sizes, recipe=recipe)
 
 
@@ -189,14 +188,14 @@ def test_recipes_dialogues_and_sizes_are_told_apart(folder: Path) -> None:
     one_epoch = replace(QUICK, epochs=1)
     reworded = [
         line._replace(words=tuple("need" if word == "want" else word for word in line.words))
-        for line in hold_dialogues("val")[:60]
+        for line in hold_dialogues("val")[:40]
     ]
     tasks = [
         small(recipe=one_epoch),
         replace(small(recipe=one_epoch), read=lambda split: reworded),
         small(recipe=replace(one_epoch, seed=1)),
         small(recipe=replace(one_epoch, momentum=0.5)),
-        small(lines=58, recipe=one_epoch),
+        small(lines=38, recipe=one_epoch),
         small(recipe=one_epoch, sizes=replace(SIZES, dropout=0.0)),
         small(recipe=one_epoch, sizes=replace(SIZES, goal=9)),
     ]

@@ -360,6 +360,7 @@ def player(**change: Any) -> Any:
     net = halves()
     granted: dict[str, Any] = {
         "player": "attacker",
+        "kind": "inputs",
         "level": "white-box",
         "sign": 1.0,
         "shared": False,

@@ -95,6 +95,10 @@ def test_the_baseline_is_the_mean_of_all_rewards_so_far() -> None:
     rewards = Rewards()
     assert rewards.centred(torch.tensor([2.0, 4.0]), False).tolist() == [-1.0, 1.0]
     assert rewards.centred(torch.tensor([9.0]), False).tolist() == [9.0 - 5.0]
+    short = Rewards(memory=2)  # after 9 its sum is 2/3 of 15, after 0 it is 2/3 of that
+    short.centred(torch.tensor([2.0, 4.0]), False)
+    assert short.centred(torch.tensor([9.0]), False).tolist() == pytest.approx([9.0 - 15.0 / 3])
+    assert short.centred(torch.tensor([0.0]), False).tolist() == pytest.approx([-(10.0 / 3)])
     again = Rewards()
     again.centred(torch.tensor([2.0, 4.0]), True)
     deviation = torch.tensor([2.0, 4.0, 9.0]).std(correction=0)

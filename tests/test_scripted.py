@@ -14,9 +14,10 @@ from negotiating import PLAIN, VIEWS, alone, bargain, propose, same_state, take
 from torch import Tensor
 
 from advgames.agents import AGENTS, NeuralNegotiator, Scripted, Targeted, make_agent
-from advgames.dialogue.acts import ACCEPT, ASK, END, INFORM, INSIST, PROPOSE, describe_act, legal_acts
+from advgames.dialogue.acts import ACCEPT, ASK, END, INFORM, INSIST, NUM_ACTS, PROPOSE, describe_act, legal_acts
+from advgames.dialogue.phrases import wordings
 from advgames.dialogue.scenarios import all_scenarios
-from advgames.dialogue.scripted import POLICIES, Knowledge, scripted_act, scripted_choice
+from advgames.dialogue.scripted import POLICIES, WORDINGS, Knowledge, scripted_act, scripted_choice
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import AccessError, SettingError, UnknownNameError
 from advgames.games import NegotiationGame, NegotiationState
@@ -310,6 +311,25 @@ def test_a_match_is_the_same_alone(policy: str, view: str) -> None:
     together = held(game, policy, "conceding", range(6))
     for g in (0, 3):
         same_state(held(game, policy, "conceding", [g]), alone(together, g), ("round",))
+
+
+def test_an_agent_that_begins_anew_in_the_middle_of_an_utterance_goes_on_with_it() -> None:
+    game = NegotiationGame(PLAIN, **VIEWS["words"])
+    expected = held(game, "conceding", "tit-for-tat", range(8))
+    state = game.reset(range(8))
+    names = {"attacker": "conceding", "defender": "tit-for-tat"}
+    while not game.over(state):
+        moves = {}
+        for player in game.movers(state):
+            agent = Scripted(names[player])
+            agent.reset(game.access(state, player))
+            moves[player] = agent.act(game.observe(state, player), game.access(state, player))
+        state, _, _ = game.step(state, moves)
+    same_state(state, expected)
+
+
+def test_wordings_are_drawn_evenly() -> None:
+    assert {WORDINGS % len(wordings(act)) for act in range(NUM_ACTS)} == {0}
 
 
 def test_all_wordings_are_used_and_all_of_an_act_mean_it() -> None:

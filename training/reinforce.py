@@ -37,6 +37,9 @@ class ReinforceRecipe:
         reward: its own ``"score"``, or its ``"advantage"`` over the other side (thesis eq. 3.7).
         discount: gamma of eq. 3.8.
         learning_rate, momentum, clip: of Nesterov SGD; the norm of the gradient is clipped.
+        baseline: of how many dialogues mu is the mean, the last ones counting most; None: of all so far (eq. 3.8). A
+            mean that lags behind weighs all dialogues alike: once rewards fall below it, every word is made less
+            likely, and the language goes.
         standardise: divide rewards, less their running mean, by their running standard deviation too (as the released
             program does; eq. 3.8 only takes the mean away).
         temperature: of the words it samples.
@@ -52,6 +55,7 @@ class ReinforceRecipe:
     learning_rate: float = 0.1
     momentum: float = 0.1
     clip: float = 1.0
+    baseline: int | None = None
     standardise: bool = False
     temperature: float = 0.5
     supervised_every: int = 4
@@ -68,17 +72,21 @@ class ReinforceRecipe:
 
 @dataclass
 class Rewards:
-    """Running mean and variance of all rewards so far."""
+    """Running mean and variance of rewards: of all so far, or of about the last `memory`."""
 
-    number: int = 0
+    memory: int | None = None
+    number: float = 0.0
     total: float = 0.0
     squares: float = 0.0
 
     def centred(self, rewards: Tensor, standardise: bool) -> Tensor:
-        """Rewards (G,) less the mean of all rewards so far, these included (mu of eq. 3.8)."""
+        """Rewards (G,) less the mean of the rewards so far, these included (mu of eq. 3.8)."""
         self.number += len(rewards)
         self.total += float(rewards.sum())
         self.squares += float((rewards**2).sum())
+        if self.memory is not None and self.number > self.memory:
+            share = self.memory / self.number
+            self.number, self.total, self.squares = self.memory, self.total * share, self.squares * share
         mean = self.total / self.number
         if not standardise:
             return rewards - mean
@@ -105,7 +113,7 @@ class Reinforce:
     recipe: ReinforceRecipe = ReinforceRecipe()
     corpus: Corpus | None = None
     side: str = "attacker"
-    rewards: Rewards = field(default_factory=Rewards)
+    rewards: Rewards = field(init=False)
     done: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -113,6 +121,7 @@ class Reinforce:
         if self.game.settings.actions != "tokens" or self.game.settings.unit != "utterance":
             raise SettingError("REINFORCE needs a game in words: actions='tokens', unit='utterance'")
         self.model.eval().requires_grad_(True)
+        self.rewards = Rewards(self.recipe.baseline)
         self._learner = NeuralNegotiator(self.model, self.recipe.temperature)
         named = list(self.model.parameters())
         self._optimizer = torch.optim.SGD(
@@ -158,7 +167,7 @@ class Reinforce:
         own = state.scores[:, mine]
         reward = own - state.scores[:, 1 - mine] if recipe.reward == "advantage" else own
         weight = self.rewards.centred(reward.double(), recipe.standardise).to(own.dtype)
-        self._update(state, weight)
+        norm = self._update(state, weight)
         before, self.done = self.done, self.done + size
         if self.corpus is not None and recipe.supervised_every:
             for n in range(before // recipe.supervised_every, self.done // recipe.supervised_every):
@@ -169,12 +178,13 @@ class Reinforce:
                 "reward": float(reward.mean()),
                 "agreement": float((state.outcome == OUTCOMES.index("agreed")).double().mean()),
                 "words": float(state.length.double().mean()),
+                "gradient_norm": norm,
             }
         )
         return state
 
-    def _update(self, state: NegotiationState, weight: Tensor) -> None:
-        """One step along sum_t gamma^(T-t) (r - mu) grad log p(x_t), averaged over dialogues (eq. 3.8)."""
+    def _update(self, state: NegotiationState, weight: Tensor) -> float:
+        """One step along sum_t gamma^(T-t) (r - mu) grad log p(x_t), averaged over dialogues (eq. 3.8); its norm."""
         tokens = self.game.view(state, self.side)
         contexts = self.game.context(state, _SIDES[self.side])
         mask, _ = own_words(tokens, state.length, self.model.vocabulary)
@@ -186,8 +196,9 @@ class Reinforce:
         loss = -(torch.where(mask[:, :width], returns[:, :width] * log_p, 0.0)).sum() / len(weight)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self._optimizer.step()
+        return float(norm)
 
     def _supervise(self, number: int) -> None:
         assert self.corpus is not None

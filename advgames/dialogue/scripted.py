@@ -17,8 +17,18 @@ from advgames.errors import UnknownNameError
 if TYPE_CHECKING:
     from advgames.games.negotiation_access import NegotiationAccess
 
-__all__ = ["POLICIES", "Knowledge", "Table", "read_table", "scripted_act", "scripted_choice", "scripted_words"]
+__all__ = [
+    "POLICIES",
+    "WORDINGS",
+    "Knowledge",
+    "Table",
+    "read_table",
+    "scripted_act",
+    "scripted_choice",
+    "scripted_words",
+]
 
+WORDINGS = 60  # every number of wordings that an act has divides it
 HALF = 5  # of the 10 that all pieces are worth: what `fair` asks for
 STUBBORN = 8  # what `stubborn` asks for
 RESERVATION = 1  # what `conceding` is content with in the end

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advgames import rng
 from advgames.dialogue.corpus import DISAGREE, NO_AGREEMENT, OUTPUTS, Line
-from advgames.dialogue.scripted import Knowledge, scripted_act, scripted_choice, scripted_words
+from advgames.dialogue.scripted import WORDINGS, Knowledge, scripted_act, scripted_choice, scripted_words
 from advgames.dialogue.splits import ITEMS, NO_DEAL
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ PAIRS = {
     ("conceding", "stubborn"): 0.1,
     ("conceding", "greedy"): 0.05,
 }
-MAX_TURNS = 6
+MAX_TURNS = 6  # of these dialogues: short ones train quickly
 #: (first match seed, dialogues) of each split; games are usually played with small seeds
 DIALOGUES = {"train": (7_000_000, 2240), "val": (8_000_000, 200), "test": (9_000_000, 200)}
-_WORDINGS = 60  # every number of wordings that an act has divides it
 _NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 
 
@@ -70,7 +69,7 @@ def _move(game: NegotiationGame, state: NegotiationState, player: str, policies:
     choice = torch.where(access.choosing, scripted_choice(known), NO_DEAL)
     acts = torch.stack([scripted_act(policy, known) for policy in _NAMES], -1)
     own = acts.gather(1, policies[:, [game.players.index(player)]])[:, 0]
-    words = scripted_words(game.grammar, own, access.pick(_WORDINGS), game.max_words)
+    words = scripted_words(game.grammar, own, access.pick(WORDINGS), game.max_words)
     return torch.cat([choice[:, None], torch.where(access.speaking[:, None], words, silent)], 1)
 
 

@@ -36,7 +36,7 @@ def load_negotiator(task: NegotiationTask, name: str = SUPERVISED, device: torch
     """
     path = Path(name)
     stamp = str(path.stat().st_mtime_ns) if path.is_file() else ""
-    key = (f"{task.name} {task.vocabulary.digest}", name, stamp, str(device))
+    key = (f"{task.name} {task.vocabulary.digest} {task.sizes} {task.recipe}", name, stamp, str(device))
     if key not in _kept:
         _kept[key] = _load(task, name).to(device)
     _kept.move_to_end(key)

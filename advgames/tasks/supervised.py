@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from advgames.dialogue.corpus import Corpus
-from advgames.files import replace_whole
+from advgames.files import load_tensors, save_tensors
 from advgames.tasks.negotiations import NegotiationTask
 from advgames.tasks.trained import cache_folder, digest, keep
 from advgames.victims.negotiator import Negotiator
-from advgames.victims.supervised import SupervisedTrainer, TestLosses
+from advgames.victims.supervised import HeldOutLosses, SupervisedTrainer
 
 __all__ = ["Told", "supervised_negotiator"]
 
 _FORM = 1  # of the model and its training: another number, and kept negotiators are trained anew
 
 #: hears (epoch, epochs, losses on the validation dialogues) after every epoch
-Told = Callable[[int, int, TestLosses], None]
+Told = Callable[[int, int, HeldOutLosses], None]
 
 
 def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Negotiator:
@@ -66,18 +63,16 @@ def _resume(trainer: SupervisedTrainer, file: Path) -> None:
     """Take back the state in the file, if it is whole and of this training."""
     tensors, history = trainer.state()
     try:
-        with safe_open(str(file), framework="pt") as part:
-            losses = json.loads((part.metadata() or {})["history"])
-            trainer.restore({name: part.get_tensor(name) for name in part.keys()}, losses)  # noqa: SIM118
-    except (OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError):
+        found, told = load_tensors(file)
+        trainer.restore(found, told["history"])
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError):
         trainer.restore(tensors, history)
 
 
 def _save(trainer: SupervisedTrainer, file: Path) -> None:
     tensors, history = trainer.state()
     with suppress(OSError):  # a folder that cannot be written is no reason to stop
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_whole(file, lambda part: save_file(tensors, part, {"history": json.dumps(history)}))
+        save_tensors(file, tensors, {"history": history})
 
 
 def _key(task: NegotiationTask, model: Negotiator, train: Corpus, validation: Corpus) -> str:

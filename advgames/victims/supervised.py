@@ -16,7 +16,7 @@ from advgames.dialogue.corpus import AGREED, NO_AGREEMENT, Corpus
 from advgames.errors import SettingError
 from advgames.victims.negotiator import Negotiator
 
-__all__ = ["SupervisedRecipe", "SupervisedTrainer", "TestLosses", "evaluate", "supervised_loss"]
+__all__ = ["HeldOutLosses", "SupervisedRecipe", "SupervisedTrainer", "evaluate", "supervised_loss"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SupervisedRecipe:
         return rates
 
 
-class TestLosses(NamedTuple):
+class HeldOutLosses(NamedTuple):
     """How well a model predicts a corpus.
 
     Attributes:
@@ -81,7 +81,7 @@ def supervised_loss(model: Negotiator, batch: Corpus, select_weight: float = 0.5
 
 
 @torch.no_grad()
-def evaluate(model: Negotiator, corpus: Corpus, batch_size: int = 64) -> TestLosses:
+def evaluate(model: Negotiator, corpus: Corpus, batch_size: int = 64) -> HeldOutLosses:
     """The losses of a model in evaluation mode on a corpus."""
     was, totals = model.training, torch.zeros(3, 2, dtype=torch.float64)
     model.eval()
@@ -90,7 +90,7 @@ def evaluate(model: Negotiator, corpus: Corpus, batch_size: int = 64) -> TestLos
         for row, (total, number) in zip(totals, _losses(model, corpus.take(index)), strict=True):
             row += torch.stack([total, number]).cpu().double()
     model.train(was)
-    return TestLosses(*(float(total / max(number, 1)) for total, number in totals.tolist()))
+    return HeldOutLosses(*(float(total / max(number, 1)) for total, number in totals.tolist()))
 
 
 class SupervisedTrainer:
@@ -113,11 +113,11 @@ class SupervisedTrainer:
                 )
         self.model, self.train, self.validation, self.recipe = model, train, validation, recipe
         self.epoch = 0
-        self.history: list[TestLosses] = []
+        self.history: list[HeldOutLosses] = []
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
         self._momentum: dict[str, Tensor] = {}
 
-    def state(self) -> tuple[dict[str, Tensor], list[TestLosses]]:
+    def state(self) -> tuple[dict[str, Tensor], list[HeldOutLosses]]:
         """Everything that the next epoch depends on: tensors, and the losses so far."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -132,9 +132,9 @@ class SupervisedTrainer:
             parts[part][rest] = value.clone()
         self.model.load_state_dict(parts["model"])
         self.best, self._momentum = parts["best"], parts["momentum"]
-        self.history, self.epoch = [TestLosses(*losses) for losses in history], len(history)
+        self.history, self.epoch = [HeldOutLosses(*losses) for losses in history], len(history)
 
-    def run(self, told: Callable[[int, int, TestLosses], None] | None = None) -> Negotiator:
+    def run(self, told: Callable[[int, int, HeldOutLosses], None] | None = None) -> Negotiator:
         """Train to the end and return the model, in evaluation mode; `told` hears (epoch, epochs, losses)."""
         while self.step():
             if told:
