@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ __all__ = ["Laboratory", "main"]
 
 
 RELEASED_RATE = 0.2  # the released program's, whose RL negotiator the published numbers are of; the text says 0.1
-ATTACK_BASELINE = 256  # with the mean of all rewards so far the attack is unlearned again (docs/experiments.md)
+BASELINE = 256  # with the mean of all rewards so far the attack is unlearned again (docs/experiments.md)
 
 
 class Laboratory:
@@ -58,8 +59,15 @@ class Laboratory:
         device: str = "cpu",
     ) -> None:
         self.out, self.task, self.dialogues, self.batch_size = out, task, dialogues, batch_size
-        self.duels, self.device = duels or DuelRecipe(), torch.device(device)
+        self.device = torch.device(device)
+        self.duels = duels or self.duel_recipe()
         out.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def duel_recipe(rounds: int = 8, dialogues: int = 2_048) -> DuelRecipe:
+        """How target and adversary alternate: each as it learns alone."""
+        target = ReinforceRecipe(reward="advantage", baseline=BASELINE)
+        return DuelRecipe(rounds, dialogues, target, replace(target, batch_size=4, supervised_every=0))
 
     def path(self, name: str) -> str:
         """The file of a model, trained now if it is not there: ``sv``, ``rl``, ``robust``, or ``attack-`` and these."""
@@ -98,7 +106,7 @@ class Laboratory:
         return self._learn("rl", Reinforce(self.game(), self.model("sv"), opponent, recipe, self.corpus()))
 
     def _attack(self, target: str) -> Negotiator:
-        recipe = self._recipe(reward="advantage", supervised_every=0, baseline=ATTACK_BASELINE, batch_size=4)
+        recipe = self._recipe(reward="advantage", supervised_every=0, baseline=BASELINE, batch_size=4)
         start = "rl" if target == "robust" else target
         opponent = NeuralNegotiator(self.path(target))
         return self._learn(
@@ -153,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    duels = DuelRecipe(rounds=given.rounds)
+    duels = Laboratory.duel_recipe(given.rounds)
     task = load_negotiation(given.task, given.data_root)
     laboratory = Laboratory(given.out, task, given.dialogues, given.batch_size, duels, given.device)
     for cell in CELLS:
