@@ -13,7 +13,8 @@ from advgames.victims.negotiator import Negotiator, choice_logits, gru_step, gru
 
 __all__ = ["Base", "Chooser", "Tails"]
 
-_CPU_ROWS = 32  # tails worked at once on a CPU: more do not stay in its cache
+# Worked at once on a CPU: more do not stay in its cache, or are padded to the longest.
+_TAILS, _DIALOGUES = 128, 32
 
 
 class Base(NamedTuple):
@@ -85,7 +86,7 @@ class Chooser:
         self.size = model.sizes.select
         hidden, words = model.sizes.hidden, model.embedding.weight
         self._grus = [gru_weights(gru) for gru in (model.select_forward, model.select_backward)]
-        self._word = [words @ gru.inputs[:, hidden:].T + gru.input_bias for gru in self._grus]
+        self._word = [words @ gru.inputs[:, hidden:].T + gru.bias for gru in self._grus]
         self._state = [gru.inputs[:, :hidden].T.contiguous() for gru in self._grus]
         first, last = model.attend_layer, model.attend_out
         self._attend = [first.weight[:, : self.size].T.contiguous(), first.weight[:, self.size :].T.contiguous()]
@@ -100,7 +101,7 @@ class Chooser:
         decoder = self.decoder
         goal, lengths = decoder.goal(contexts), lengths.clamp(min=1)
         logits = goal.code.new_empty(len(words), NO_DEAL + 2)
-        for rows in torch.split(lengths.argsort(), _rows(words.device)):
+        for rows in torch.split(lengths.argsort(), _rows(_DIALOGUES, words.device)):
             some, own = words[rows, : int(lengths[rows].amax())], goal.take(rows)
             states = decoder.states(decoder.begin(len(rows)), some, own)
             everything = Tails(rows, torch.zeros_like(rows), some, states, lengths[rows])
@@ -110,14 +111,10 @@ class Chooser:
     @torch.no_grad()
     def base(self, goal: Tensor, counts: Tensor, words: Tensor, states: Tensor) -> Base:
         """Dialogues (D, T) with the reader's states (D, T, hidden) after each word."""
-        gates = self._gates(0, words, states)
-        hidden = gates.new_zeros(len(words), self.size)
-        seen = []
-        for step in range(words.shape[1]):
-            hidden = gru_step(hidden, gates[:, step], self._grus[0])
-            seen.append(hidden)
-        forward = torch.stack(seen, 1)
-        return Base(goal, counts, forward, forward @ self._attend[0], self._gates(1, words, states))
+        turned = states.transpose(0, 1)
+        forward = self._forward(None, words.T, turned).transpose(0, 1)
+        gates = torch.stack([self._gates(1, *at) for at in zip(words.T, turned, strict=True)], 1)
+        return Base(goal, counts, forward, forward @ self._attend[0], gates)
 
     @torch.no_grad()
     def logits(self, base: Base, tails: Tails) -> Tensor:
@@ -126,7 +123,7 @@ class Chooser:
         groups, member = torch.unique(beginning, return_inverse=True)
         logits = tails.states.new_empty(len(beginning), NO_DEAL + 2)
         for group in range(len(groups)):
-            for rows in torch.split((member == group).nonzero()[:, 0], _rows(logits.device)):
+            for rows in torch.split((member == group).nonzero()[:, 0], _rows(_TAILS, logits.device)):
                 which = tails.dialogue[rows]
                 start = base.up_to(int(which[0]), int(tails.place[rows[0]]))
                 logits[rows] = self._alike(start, base.goal[which], base.counts[which], tails.take(rows))
@@ -135,61 +132,66 @@ class Chooser:
     def _alike(self, beginning: Beginning | None, goal: Tensor, counts: Tensor, tails: Tails) -> Tensor:
         """Logits of tails that go on after the same words, or after none."""
         longest = int(tails.lengths.amax())
-        words, states = tails.words[:, :longest], tails.states[:, :longest]
-        inside = torch.arange(longest, device=words.device) < tails.lengths[:, None]
+        words, states = tails.words[:, :longest].T, tails.states[:, :longest].transpose(0, 1)  # (n, R, ...)
+        inside = torch.arange(longest, device=words.device)[:, None] < tails.lengths
         own = self._forward(None if beginning is None else beginning.forward[-1], words, states)
-        other, before = self._backward(
-            None if beginning is None else beginning.gates, self._gates(1, words, states), inside
-        )
+        other, before = self._backward(None if beginning is None else beginning.gates, words, states, inside)
         scores = self._scores(own @ self._attend[0], other).masked_fill(~inside, -torch.inf)
         if beginning is None:
-            weight = scores.softmax(-1)[:, None]
-            summary = torch.cat([weight @ own, weight @ other], -1)[:, 0]
+            weight = scores.softmax(0)
+            forward, backward = _weighed(weight, own), _weighed(weight, other)
         else:
-            weight = torch.cat([self._scores(beginning.attended, before), scores], -1).softmax(-1)
-            early, late = weight[:, : len(beginning.gates)], weight[:, None, len(beginning.gates) :]
-            forward = early @ beginning.forward + (late @ own)[:, 0]
-            summary = torch.cat([forward, (early[:, None] @ before + late @ other)[:, 0]], -1)
-        last = torch.tanh(self.model.select_layer(torch.cat([summary, goal], -1)))
+            weight = torch.cat([self._scores(beginning.attended[:, None], before), scores]).softmax(0)
+            early, late = weight[: len(before)], weight[len(before) :]
+            forward = early.T @ beginning.forward + _weighed(late, own)
+            backward = _weighed(early, before) + _weighed(late, other)
+        last = torch.tanh(self.model.select_layer(torch.cat([forward, backward, goal], -1)))
         return choice_logits(self.model.output_logits(last), counts)
 
     def _gates(self, direction: int, words: Tensor, states: Tensor) -> Tensor:
-        return states @ self._state[direction] + self._word[direction][words]
+        """The input's share of a direction's gates, (R, 3 S), from words (R,) and the reader's states (R, hidden)."""
+        return torch.addmm(self._word[direction][words], states, self._state[direction])
 
     def _scores(self, forward: Tensor, backward: Tensor) -> Tensor:
-        """How much attention each word gets, (R, T), before the softmax; the forward direction's share is given."""
+        """How much attention each word gets, (n, R), before the softmax; the forward direction's share is given."""
         return torch.tanh(backward @ self._attend[1] + forward + self._attend_bias) @ self._attend_out
 
     def _forward(self, before: Tensor | None, words: Tensor, states: Tensor) -> Tensor:
-        """The forward direction over tails (R, n), (R, n, S), from its state where their beginning ends."""
-        gates = self._gates(0, words, states)
-        hidden = gates.new_zeros(len(words), self.size)
+        """The forward direction over tails (n, R), (n, R, S), from its state where their beginning ends."""
+        hidden = states.new_zeros(words.shape[1], self.size)
         if before is not None:
             hidden = hidden + before
         seen = []
-        for step in range(words.shape[1]):
-            hidden = gru_step(hidden, gates[:, step], self._grus[0])
+        for word, state in zip(words, states, strict=True):
+            hidden = gru_step(hidden, self._gates(0, word, state), self._grus[0])
             seen.append(hidden)
-        return torch.stack(seen, 1)
+        return torch.stack(seen)
 
-    def _backward(self, beginning: Tensor | None, gates: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """The backward direction over tails (R, n, S), each from its own end, and then over their beginning (R, p, S).
+    def _backward(
+        self, beginning: Tensor | None, words: Tensor, states: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The backward direction over tails (n, R, S), each from its own end, and then over their beginning (p, R, S).
 
         It must be run anew for every tail, while the beginning's share of the gates (p, 3 S) is the same for all.
         """
-        hidden = gates.new_zeros(len(gates), self.size)
+        hidden = states.new_zeros(words.shape[1], self.size)
         late: list[Tensor] = []
-        for step in reversed(range(gates.shape[1])):
-            after = gru_step(hidden, gates[:, step], self._grus[1])
-            hidden = torch.where(inside[:, step, None], after, hidden)
+        for step in reversed(range(len(words))):
+            after = gru_step(hidden, self._gates(1, words[step], states[step]), self._grus[1])
+            hidden = torch.where(inside[step, :, None], after, hidden)
             late.append(hidden)
         early: list[Tensor] = []
-        for step in reversed(range(0 if beginning is None else len(beginning))):
-            hidden = gru_step(hidden, beginning[step], self._grus[1])  # type: ignore[index]
+        for gates in () if beginning is None else beginning.flip(0):
+            hidden = gru_step(hidden, gates, self._grus[1])
             early.append(hidden)
-        stacked = torch.stack(early[::-1], 1) if early else hidden.new_zeros(len(hidden), 0, self.size)
-        return torch.stack(late[::-1], 1), stacked
+        stacked = torch.stack(early[::-1]) if early else hidden.new_zeros(0, *hidden.shape)
+        return torch.stack(late[::-1]), stacked
 
 
-def _rows(device: torch.device) -> int:
-    return _CPU_ROWS if device.type == "cpu" else 4096
+def _weighed(weight: Tensor, values: Tensor) -> Tensor:
+    """sum_n weight[n] values[n]: (R, S) of (n, R) and (n, R, S)."""
+    return torch.einsum("nr,nrs->rs", weight, values)
+
+
+def _rows(on_cpu: int, device: torch.device) -> int:
+    return on_cpu if device.type == "cpu" else 4096

@@ -40,7 +40,7 @@ class Decoder:
         self.model = model
         self.vocabulary, self.sizes = model.vocabulary, model.sizes
         self._reader, words = gru_weights(model.reader), model.embedding.weight
-        self.word_gates = words @ self._reader.inputs[:, : model.sizes.word].T + self._reader.input_bias
+        self.word_gates = words @ self._reader.inputs[:, : model.sizes.word].T + self._reader.bias
         self._goal_weight = self._reader.inputs[:, model.sizes.word :].T.contiguous()
         self._speak = (model.speak_layer.weight.T @ words.T).contiguous()
         self._speak_bias = words @ model.speak_layer.bias
@@ -85,7 +85,7 @@ class Decoder:
         for word in words.unbind(1):
             hidden = self.step(hidden, word, goal)
             states.append(hidden)
-        return torch.stack(states, 1)
+        return torch.stack(states).transpose(0, 1)  # step by step in memory, as it will be read
 
     @torch.no_grad()
     def speak(
@@ -127,6 +127,6 @@ def sample_words(logits: Tensor, keys: Tensor, counter: int, temperature: float)
     """One word (B,) of each row of logits (B, V), by inversion of one uniform number of each row's key."""
     if temperature == 0:
         return logits.argmax(-1)
-    cumulative = torch.softmax(logits / temperature, -1).cumsum(-1, dtype=torch.float64)
-    point = rng.uniform(keys, "word", counter, (), dtype=torch.float64)[:, None] * cumulative[:, -1:]
+    cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)
+    point = rng.uniform(keys, "word", counter, (), dtype=logits.dtype)[:, None] * cumulative[:, -1:]
     return (cumulative < point).sum(-1).clamp(max=logits.shape[-1] - 1)

@@ -141,26 +141,40 @@ def choice_logits(outputs: Tensor, counts: Tensor) -> Tensor:
 
 
 class GRUWeights(NamedTuple):
-    """A GRU's weights by what they act on: inputs (3 H, F), and hidden states, transposed (H, 3 H); biases (3 H,)."""
+    """A GRU's weights by what they act on; its gates are reset, update and the new state.
+
+    Attributes:
+        inputs: of all three gates, (3 H, F).
+        bias: of the input's share of the gates, (3 H,); that of the hidden state's share too where it is simply added.
+        gates: of the hidden state, for reset and update, transposed (H, 2 H).
+        new, new_bias: of the hidden state, for the new state, transposed (H, H), and (H,).
+    """
 
     inputs: Tensor
-    input_bias: Tensor
-    recurrent: Tensor
-    recurrent_bias: Tensor
+    bias: Tensor
+    gates: Tensor
+    new: Tensor
+    new_bias: Tensor
 
 
 def gru_weights(gru: nn.GRU) -> GRUWeights:
     """The weights of a GRU of one layer and direction."""
-    inputs, recurrent, input_bias, recurrent_bias = (cast(Tensor, part) for part in gru.all_weights[0])
-    return GRUWeights(inputs, input_bias, recurrent.T.contiguous(), recurrent_bias)
+    inputs, recurrent, bias, recurrent_bias = (cast(Tensor, part).detach() for part in gru.all_weights[0])
+    size = recurrent.shape[1]
+    added = torch.cat([recurrent_bias[: 2 * size], torch.zeros_like(recurrent_bias[2 * size :])])
+    gates, new = recurrent[: 2 * size].T.contiguous(), recurrent[2 * size :].T.contiguous()
+    return GRUWeights(inputs, bias + added, gates, new, recurrent_bias[2 * size :])
 
 
-def gru_step(hidden: Tensor, gates: Tensor, weights: GRUWeights) -> Tensor:
-    """The next hidden state (B, H) of a GRU: from the last one and the input's share of the gates (B, 3 H)."""
+def gru_step(hidden: Tensor, inputs: Tensor, weights: GRUWeights) -> Tensor:
+    """The next hidden state (B, H) of a GRU: from the last one and the input's share of the gates (B, 3 H).
+
+    The gates' shares are added inside the products, and what can be is done in place: no gradients.
+    """
     size = hidden.shape[-1]
-    inner = torch.addmm(weights.recurrent_bias, hidden, weights.recurrent)
-    both = torch.sigmoid(gates[..., : 2 * size] + inner[:, : 2 * size])
-    new = torch.tanh(gates[..., 2 * size :] + both[:, :size] * inner[:, 2 * size :])
+    both = torch.addmm(inputs[..., : 2 * size], hidden, weights.gates).sigmoid_()
+    new = torch.addmm(weights.new_bias, hidden, weights.new)
+    new = new.mul_(both[:, :size]).add_(inputs[..., 2 * size :]).tanh_()
     return torch.lerp(new, hidden, both[:, size:])
 
 
