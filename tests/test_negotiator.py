@@ -132,13 +132,13 @@ def test_the_chooser_is_the_module() -> None:
 def test_words_are_sampled_as_their_logits_say() -> None:
     """20,000 draws of three words within four standard deviations of softmax(logits / T); banned words never."""
     logits = torch.tensor([0.3, -0.2, -torch.inf, 0.9])
-    keys = rng.seed_tensor(range(20_000))
-    drawn = sample_words(logits.expand(20_000, 4), keys, 3, temperature=0.5)
+    draws = rng.uniform(rng.seed_tensor([5]), "test", 0, (20_000,))[0]
+    drawn = sample_words(logits.expand(20_000, 4), draws, temperature=0.5)
     wanted = torch.softmax(logits / 0.5, -1)
     share = torch.bincount(drawn, minlength=4) / 20_000
     assert float(share[2]) == 0.0
     assert ((share - wanted).abs() <= 4 * (wanted * (1 - wanted) / 20_000).sqrt()).all()
-    assert torch.equal(sample_words(logits.expand(2, 4), keys[:2], 0, 0.0), torch.tensor([3, 3]))
+    assert torch.equal(sample_words(logits.expand(2, 4), draws[:2], 0.0), torch.tensor([3, 3]))
 
 
 def test_utterances_are_those_of_each_alone_and_end() -> None:

@@ -24,7 +24,8 @@ from advgames.victims.negotiator import Negotiator
 __all__ = ["negotiation", "talkative"]
 
 WORDS = 463  # as in the published model
-ENDS, SELECTS = 1 / 8, 1 / 6  # chances of <eos> as the next word and of <selection> as the first, as in the data
+SPREAD = 28.0  # of the words' logits: about half of all candidates keep the constraint, as with a model of real dialogues
+ENDS, SELECTS = 1 / 6, 1 / 5  # chances of <eos> as the next word and of <selection> as the first, as in the data
 
 
 def negotiation(device: torch.device) -> Iterator[Row]:
@@ -78,6 +79,7 @@ def talkative(device: torch.device) -> tuple[NegotiationGame, Negotiator]:
     model = Negotiator(vocabulary)
     temperature = 0.5
     with torch.no_grad():
+        model.speak_layer.weight *= SPREAD
         model.embedding.weight[:, 0] = 0.0  # the logits' constant share, which is the same for all other words
         model.speak_layer.bias[0] = 1.0
         for word, chance in ((vocabulary.eos, ENDS), (vocabulary.selection, SELECTS)):

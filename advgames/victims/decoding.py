@@ -110,11 +110,12 @@ class Decoder:
         names = self.vocabulary
         said = torch.full((len(keys), max_words), names.pad, device=keys.device)
         hidden = hidden.clone()
+        draws = rng.uniform(keys, "words", 0, (max_words,), dtype=hidden.dtype)
         rows = torch.arange(len(keys), device=keys.device)  # utterances that go on; the others cost nothing
         for n in range(max_words):
             may = allowed(said, n)
             logits = self.next_word(hidden[rows]).masked_fill(~(may if may.ndim == 1 else may[rows]), -torch.inf)
-            word = sample_words(logits, keys[rows], n, temperature)
+            word = sample_words(logits, draws[rows, n], temperature)
             said[rows, n] = word
             hidden[rows] = self.step(hidden[rows], word, goal.take(rows))
             rows = rows[(word != names.eos) & (word != names.selection)]
@@ -123,10 +124,9 @@ class Decoder:
         return said, hidden
 
 
-def sample_words(logits: Tensor, keys: Tensor, counter: int, temperature: float) -> Tensor:
-    """One word (B,) of each row of logits (B, V), by inversion of one uniform number of each row's key."""
+def sample_words(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+    """One word (B,) of each row of logits (B, V), by inversion of one uniform number (B,) each."""
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)
-    point = rng.uniform(keys, "word", counter, (), dtype=logits.dtype)[:, None] * cumulative[:, -1:]
-    return (cumulative < point).sum(-1).clamp(max=logits.shape[-1] - 1)
+    return (cumulative < draws[:, None] * cumulative[:, -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
