@@ -112,6 +112,8 @@ class Baiter(Adversary):
             AccessError: the player is not granted the target's model, or words are held to a grammar.
         """
         super().reset(access)
+        if access.sign < 0:
+            raise AccessError(f"{self!r} attacks the defender, but sits in its seat")
         if access.settings.grammar:
             raise AccessError(f"{self!r} replaces words freely: play with the setting grammar=False")
         self._search = WordSearch(Target(access.target), self.loss, self.replacements, self.stop, self.rows)
@@ -219,7 +221,7 @@ class Preemptive(Baiter):
         found = self._search.preemptive(
             self.talks(observation, access).take(due),
             said[due],
-            access.noise_seeds[due],
+            _other(access.noise_seeds, 3)[due],
             self.target_temperature,
             int(access.settings.max_words or 0),
             self.samples,
@@ -286,7 +288,7 @@ class ArbitraryTurn(Baiter):
         found = self._search.preemptive(
             talks.take(left),
             fresh,
-            access.noise_seeds[left],
+            _other(access.noise_seeds, 3)[left],
             self.target_temperature,
             int(access.settings.max_words or 0),
             self.samples,

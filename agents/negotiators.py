@@ -38,6 +38,7 @@ class NeuralNegotiator(WordAgent):
             raise SettingError(f"temperature must not be negative, got {temperature!r}")
         self.weights, self.temperature = weights, temperature
         self._decoder: Decoder | None = None
+        self._version = -1
         self._chooser: Chooser | None = None
 
     def reset(self, access: NegotiationAccess) -> None:
@@ -46,9 +47,9 @@ class NeuralNegotiator(WordAgent):
         model = access.model(self.weights) if isinstance(self.weights, str) else self.weights
         if model.vocabulary != access.vocabulary:
             raise VictimError(f"{self!r} speaks other words than the game: {len(model.vocabulary)} of its own")
-        learning = any(weight.requires_grad for weight in model.parameters())
-        if self._decoder is None or self._decoder.model is not model or learning:
-            self._decoder = Decoder(model)
+        version = sum(weight._version for weight in model.parameters())  # counts changes in place
+        if self._decoder is None or self._decoder.model is not model or self._version != version:
+            self._decoder, self._version = Decoder(model), version
         self._hidden: Tensor | None = None
 
     def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:

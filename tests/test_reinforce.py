@@ -182,7 +182,7 @@ def test_bad_recipes_and_games_are_refused() -> None:
         with pytest.raises(SettingError):
             ReinforceRecipe(**wrong)  # type: ignore[arg-type]
     for settings in ({"unit": "word"}, {"actions": "acts", "adversarial": False, "max_words": 16}):
-        with pytest.raises(SettingError, match="in words"):
+        with pytest.raises(SettingError, match="in free words"):
             Reinforce(game(**settings), model(), fixed)
     with pytest.raises(SettingError, match="adversarial"):
         AdversarialTraining(game(adversarial=False), model(), model())

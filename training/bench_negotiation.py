@@ -24,7 +24,9 @@ from advgames.victims.negotiator import Negotiator
 __all__ = ["negotiation", "talkative"]
 
 WORDS = 463  # as in the published model
-SPREAD = 28.0  # of the words' logits: about half of all candidates keep the constraint, as with a model of real dialogues
+SPREAD = (
+    28.0  # of the words' logits: about half of all candidates keep the constraint, as with a model of real dialogues
+)
 ENDS, SELECTS = 1 / 6, 1 / 5  # chances of <eos> as the next word and of <selection> as the first, as in the data
 
 

@@ -118,8 +118,11 @@ class Reinforce:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.game.settings.actions != "tokens" or self.game.settings.unit != "utterance":
-            raise SettingError("REINFORCE needs a game in words: actions='tokens', unit='utterance'")
+        settings = self.game.settings
+        if settings.actions != "tokens" or settings.unit != "utterance" or settings.grammar:
+            raise SettingError(
+                "REINFORCE needs a game in free words: actions='tokens', unit='utterance', grammar=False"
+            )
         self.model.eval().requires_grad_(True)
         self.rewards = Rewards(self.recipe.baseline)
         self._learner = NeuralNegotiator(self.model, self.recipe.temperature)
@@ -152,7 +155,7 @@ class Reinforce:
         self.model.load_state_dict(weights)
         for name, weight in self.model.named_parameters():
             if f"momentum/{name}" in tensors:
-                self._optimizer.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].clone()
+                self._optimizer.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].to(weight.device).clone()
         self.done, self.rewards = values["done"], Rewards(**values["rewards"])
         self.history = list(values["history"])
 
@@ -192,10 +195,12 @@ class Reinforce:
         returns = weight[:, None] * self.recipe.discount ** later.to(weight.dtype)
         width = int(state.length.amax())
         most = int(self.game.settings.max_words or 0)
+        self.model.reader.train()  # CUDA's GRU has no gradients in evaluation mode; it has no dropout either
         log_p = word_log_probabilities(self.model, contexts, tokens[:, :width], self.recipe.temperature, most)
         loss = -(torch.where(mask[:, :width], returns[:, :width] * log_p, 0.0)).sum() / len(weight)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.model.reader.eval()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self._optimizer.step()
         return float(norm)

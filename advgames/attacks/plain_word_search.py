@@ -40,8 +40,8 @@ def plain_reactive(
         results.append((words, stop - short, value, queries + 1))
     found = torch.full_like(said, names.pad)
     for row, (words, *_) in zip(found, results, strict=True):
-        row[: len(words)] = torch.tensor(words)
-    margins, losses, queries_ = (torch.tensor([r[i] for r in results]) for i in (1, 2, 3))
+        row[: len(words)] = torch.tensor(words, device=said.device)
+    margins, losses, queries_ = (torch.tensor([r[i] for r in results], device=said.device) for i in (1, 2, 3))
     return Found(found, margins, losses, queries_)
 
 
@@ -51,12 +51,12 @@ def _rank(
     """(by how much eq. 3.9 fails, decision loss) of one utterance in one dialogue."""
     names = model.vocabulary
     history = talk.words[0, : int(talk.length[0])]
-    tokens = torch.tensor([*history.tolist(), names.them, *words, names.you])[None]
+    tokens = torch.tensor([*history.tolist(), names.them, *words, names.you], device=talk.words.device)[None]
     goal = model.goal(talk.context)
     states, embedded = model.read(goal, tokens)
     logits = model.next_word(states[0, -1])
     short = max(0.0, stop - float(logits[names.selection] - logits[speakable].max()))
     if short > 0:
         return short, float("inf")
-    outputs = model.outputs(goal, states, embedded, torch.tensor([tokens.shape[1]]))
+    outputs = model.outputs(goal, states, embedded, torch.full_like(talk.length, tokens.shape[1]))
     return 0.0, float(decision_loss(choice_logits(outputs, talk.context[:, ::2]), talk.gain, loss)[0])

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from advgames import rng
@@ -16,7 +18,7 @@ from advgames.dialogue.scenarios import generate_scenarios
 from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import DataFileError, UnknownNameError
 from advgames.tasks.readers import data_root
-from advgames.victims.negotiator import NegotiatorSizes
+from advgames.victims.negotiator import Negotiator, NegotiatorSizes
 from advgames.victims.supervised import SupervisedRecipe
 
 __all__ = ["NEGOTIATIONS", "NegotiationTask", "load_negotiation"]
@@ -74,6 +76,11 @@ class NegotiationTask:
         return self._pairs.to(seeds.device)[seeds % len(self._pairs)]
 
     @cached_property
+    def models(self) -> dict[tuple[Any, ...], Negotiator]:
+        """Negotiators that were loaded for this task, for whoever loads them."""
+        return {}
+
+    @cached_property
     def _lines(self) -> dict[str, list[Line]]:
         return {}
 
@@ -116,7 +123,7 @@ def _deal_or_no_deal(root: str | Path | None) -> NegotiationTask:
     return NegotiationTask(
         "deal-or-no-deal",
         read=lambda split: read_lines(folder / _FOLDER / f"{split}.txt"),
-        pairs=lambda: read_scenarios(folder / _FOLDER / "selfplay.txt"),
+        pairs=lambda: _both_ways(read_scenarios(folder / _FOLDER / "selfplay.txt")),
     )
 
 
@@ -140,6 +147,11 @@ def _bargains(root: str | Path | None) -> NegotiationTask:
             select_weight=2.0,
         ),
     )
+
+
+def _both_ways(pairs: Tensor) -> Tensor:
+    """Every scenario with either side in either seat: the published file puts them in an order."""
+    return torch.cat([pairs, pairs.flip(1)])
 
 
 NEGOTIATIONS: dict[str, Callable[[str | Path | None], NegotiationTask]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from advgames.victims.negotiator import Negotiator, NegotiatorSizes
 __all__ = ["load_negotiator", "read_negotiator", "save_negotiator"]
 
 SUPERVISED = "sv"
-_kept: OrderedDict[tuple[str, ...], Negotiator] = OrderedDict()
-_KEEP = 16
 
 
 def load_negotiator(task: NegotiationTask, name: str = SUPERVISED, device: torch.device | str = "cpu") -> Negotiator:
@@ -35,14 +32,11 @@ def load_negotiator(task: NegotiationTask, name: str = SUPERVISED, device: torch
         VictimError: the model's vocabulary is not the task's.
     """
     path = Path(name)
-    stamp = str(path.stat().st_mtime_ns) if path.is_file() else ""
-    key = (f"{task.name} {task.vocabulary.digest} {task.sizes} {task.recipe}", name, stamp, str(device))
-    if key not in _kept:
-        _kept[key] = _load(task, name).to(device)
-    _kept.move_to_end(key)
-    while len(_kept) > _KEEP:
-        _kept.popitem(last=False)
-    return _kept[key]
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    key = (name, stamp, str(device))
+    if key not in task.models:
+        task.models[key] = _load(task, name).to(device)
+    return task.models[key]
 
 
 def _load(task: NegotiationTask, name: str) -> Negotiator:

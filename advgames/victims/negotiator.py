@@ -81,7 +81,7 @@ class Negotiator(nn.Module):
         inputs = torch.cat([words, goal[:, None].expand(-1, tokens.shape[1], -1)], -1)
         inputs = self.drop(inputs)
         states, _ = self.reader(inputs, None if hidden is None else hidden[None])
-        return states, inputs[..., : self.sizes.word]
+        return states, words
 
     def next_word(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of the word that follows hidden states (..., hidden): eq. 3.5."""

@@ -131,7 +131,8 @@ class SupervisedTrainer:
             part, _, rest = name.partition("/")
             parts[part][rest] = value.clone()
         self.model.load_state_dict(parts["model"])
-        self.best, self._momentum = parts["best"], parts["momentum"]
+        device = next(self.model.parameters()).device
+        self.best, self._momentum = ({n: t.to(device) for n, t in parts[p].items()} for p in ("best", "momentum"))
         self.history, self.epoch = [HeldOutLosses(*losses) for losses in history], len(history)
 
     def run(self, told: Callable[[int, int, HeldOutLosses], None] | None = None) -> Negotiator:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CELLS", "Cell", "Result", "malicious_sentences", "play_cell", "result", "summary"]
 
-TARGETS = ("sv", "rl", "robust")
+FIRST_SEED = 10**12  # of the tables' matches: nothing was trained on their draws
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
     done = len(result(laboratory.out, cell, scenarios).adversary)
     if done >= scenarios:
         return
+    _cut_to_whole_lines(_file(laboratory.out, cell))
     attacker = _attacker(laboratory, cell)
     target = laboratory.path(cell.target)
     white = attacker.needs == "white-box"
@@ -119,7 +120,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
     while done < scenarios:
         seeds = range(done, min(done + chunk, scenarios))
         began = time.perf_counter()
-        state = converse(game, players, seeds)
+        state = converse(game, players, [FIRST_SEED + scenario for scenario in seeds])
         measures = game.measures(state)
         _append(
             laboratory.out,
@@ -131,7 +132,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
                 "agreed": [bool(a) for a in measures["agreement"]],
                 "turns": state.turn.tolist(),
                 "seconds": time.perf_counter() - began,
-                "examples": [laboratory.task.vocabulary.decode(state.words[i].tolist()) for i in range(2)],
+                "examples": [laboratory.task.vocabulary.decode(words) for words in state.words[:2].tolist()],
             },
         )
         done = seeds.stop
@@ -183,7 +184,9 @@ def malicious_sentences(laboratory: Laboratory, target: str, dialogues: int = 51
         NeuralNegotiator(laboratory.path(target)),
     )
     game = laboratory.game(adversarial=True)
-    state = converse(game, {"attacker": attacker, "defender": defender}, range(10**6, 10**6 + dialogues))
+    state = converse(
+        game, {"attacker": attacker, "defender": defender}, range(FIRST_SEED // 2, FIRST_SEED // 2 + dialogues)
+    )
     names = laboratory.task.vocabulary
     gain = state.scores[:, 0] - state.scores[:, 1]
     counts: dict[str, int] = {}
@@ -221,6 +224,13 @@ def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
 
 def _file(out: Path, cell: Cell) -> Path:
     return out / "cells" / f"{cell.name}.jsonl"
+
+
+def _cut_to_whole_lines(file: Path) -> None:
+    """Take away a last line that a kill cut short."""
+    if file.exists():
+        whole = file.read_bytes()
+        file.write_bytes(whole[: whole.rfind(b"\n") + 1])
 
 
 def _append(out: Path, cell: Cell, line: dict[str, Any]) -> None:
