@@ -455,3 +455,27 @@ def test_bargaining_points_of_a_known_scenario() -> None:
         measured = game.measures(play(game, DEAL, [take(*mine), take(*yours)])[0])
         assert measured["nash_distance"].item() == pytest.approx(distance)
         assert measured["kalai_distance"].item() == pytest.approx(distance)
+
+
+def test_at_the_limit_both_choose_or_both_walk_away() -> None:
+    """Somebody who ends the talk with the last utterance has ended it: then there are choices all the same."""
+    for at_limit, last, outcome, scores in (
+        ("choices", propose(0, 1, 1), 0, [0.0, 0.0]),
+        ("walk-away", propose(0, 1, 1), 3, [1.5, 0.5]),
+        ("walk-away", END, 0, [0.0, 0.0]),
+    ):
+        game = bargain(
+            (2, 2, 1),
+            (1, 2, 4),
+            (3, 1, 2),
+            max_turns=2,
+            at_limit=at_limit,
+            walk_away_attacker=1.5,
+            walk_away_defender=0.5,
+        )
+        state = game.reset([0])
+        for player, act in (("attacker", propose(1, 1, 1)), ("defender", last)):
+            state, paid, done = game.step(state, {player: torch.tensor([act])})
+        assert state.outcome.tolist() == [outcome] and state.scores[0].tolist() == scores, at_limit
+        assert [paid[p].item() for p in game.players] == scores and bool(done) is (outcome > 0)
+        assert game.over(state) is (outcome > 0)

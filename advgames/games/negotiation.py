@@ -360,7 +360,8 @@ class NegotiationGame(Game[NegotiationState]):
         again = finished & (acts == INSIST) & (offers[:, side] >= 0)
         offerer = torch.where(offered | again, side, state.offerer)
         turn = state.turn + finished.long()
-        over = finished & (ends | (turn >= self.settings.max_turns)) | illegal
+        cut = finished & ~ends & (turn >= self.settings.max_turns)
+        over = finished & ends | cut | illegal
         outcome, choices, scores = state.outcome, state.choices, state.scores
         walk = torch.tensor(self._walk_away, dtype=self.dtype, device=self.device)
         outcome = torch.where(illegal, ILLEGAL, outcome)
@@ -375,6 +376,10 @@ class NegotiationGame(Game[NegotiationState]):
             found, worth = settle(state.counts, state.values, choices, walk, self._discount(turn))
             outcome = torch.where(over & ~illegal, torch.where(deal, found, NOT_AGREED), outcome)
             scores = torch.where(over[:, None], worth, scores)
+        elif self.settings.at_limit == "walk-away":
+            outcome = torch.where(cut & ~illegal, NOT_AGREED, outcome)
+            choices = torch.where(cut[:, None], NO_DEAL, choices)
+            scores = torch.where(cut[:, None], walk, scores)
         scores = torch.where(illegal[:, None], walk, scores)
         return replace(
             state,

@@ -31,7 +31,9 @@ class NegotiationSettings(Settings):
             paper's); ``"accept"``: accepting the last offer ends the dialogue (OpenSpiel's ``bargaining``).
         adversarial: the attacker takes what the defender's choice leaves, so that they always agree (the paper's
             evaluation of attacks).
-        max_turns: utterances of a dialogue at most; the last one is followed by the choices, or by no deal.
+        max_turns: utterances of a dialogue at most.
+        at_limit: what the last of these turns is followed by, where nobody ended the talk: ``"choices"``, or no deal,
+            ``"walk-away"``. Whoever speaks last can insist to the end where there are choices still.
         max_words: words of an utterance at most, its end included; None: what the grammar needs, or 30 without one.
         illegal: what an illegal move comes to, such as an offer of more than there is: a named ``"error"``, which
             leaves the dialogue as it was, or the ``"outcome"`` ``illegal``, which ends it; nothing of the move is kept.
@@ -55,6 +57,7 @@ class NegotiationSettings(Settings):
     ending: Ending = "select"
     adversarial: bool = False
     max_turns: PositiveInt = 10
+    at_limit: Literal["choices", "walk-away"] = "choices"
     max_words: PositiveInt | None = Field(default=None, ge=2, le=200)
     illegal: Literal["error", "outcome"] | None = None
     first: Literal["attacker", "defender", "random"] = "random"

@@ -103,7 +103,9 @@ class Laboratory:
     def _reinforced(self) -> Negotiator:
         recipe = self._recipe(learning_rate=RELEASED_RATE)
         opponent = NeuralNegotiator(self.path("sv"))
-        return self._learn("rl", Reinforce(self.game(), self.model("sv"), opponent, recipe, self.corpus()))
+        # where talk that nobody ends comes to nothing: else it learns to insist until the last turn is its own
+        game = self.game(at_limit="walk-away")
+        return self._learn("rl", Reinforce(game, self.model("sv"), opponent, recipe, self.corpus()))
 
     def _attack(self, target: str) -> Negotiator:
         recipe = self._recipe(reward="advantage", supervised_every=0, baseline=BASELINE, batch_size=4)
