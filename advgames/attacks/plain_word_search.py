@@ -36,8 +36,8 @@ def plain_reactive(
             ranks = {w: _rank(model, talk, tried, loss, stop, speakable) for w, tried in tries.items()}
             words = tries[min(ranks, key=lambda w: ranks[w])]
             queries += len(padded) + len(tries)
-        short, value = _rank(model, talk, words, loss, stop, speakable)
-        results.append((words, stop - short, value, queries + 1))
+        _, value = _rank(model, talk, words, loss, stop, speakable)
+        results.append((words, _margin(model, _read(model, talk, words)[1], speakable), value, queries + 1))
     found = torch.full_like(said, names.pad)
     for row, (words, *_) in zip(found, results, strict=True):
         row[: len(words)] = torch.tensor(words, device=said.device)
@@ -49,14 +49,23 @@ def _rank(
     model: Negotiator, talk: Talks, words: list[int], loss: DecisionLoss, stop: float, speakable: Tensor
 ) -> tuple[float, float]:
     """(by how much eq. 3.9 fails, decision loss) of one utterance in one dialogue."""
-    names = model.vocabulary
-    history = talk.words[0, : int(talk.length[0])]
-    tokens = torch.tensor([*history.tolist(), names.them, *words, names.you], device=talk.words.device)[None]
-    goal = model.goal(talk.context)
-    states, embedded = model.read(goal, tokens)
-    logits = model.next_word(states[0, -1])
-    short = max(0.0, stop - float(logits[names.selection] - logits[speakable].max()))
+    goal, states, embedded = _read(model, talk, words)
+    short = max(0.0, stop - _margin(model, states, speakable))
     if short > 0:
         return short, float("inf")
-    outputs = model.outputs(goal, states, embedded, torch.full_like(talk.length, tokens.shape[1]))
+    outputs = model.outputs(goal, states, embedded, torch.full_like(talk.length, states.shape[1]))
     return 0.0, float(decision_loss(choice_logits(outputs, talk.context[:, ::2]), talk.gain, loss)[0])
+
+
+def _read(model: Negotiator, talk: Talks, words: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """(goal, states, embedded words) of the whole dialogue as the target reads it, up to its own ``YOU:``."""
+    names, history = model.vocabulary, talk.words[0, : int(talk.length[0])].tolist()
+    tokens = torch.tensor([[*history, names.them, *words, names.you]], device=talk.words.device)
+    goal = model.goal(talk.context)
+    return goal, *model.read(goal, tokens)
+
+
+def _margin(model: Negotiator, states: Tensor, speakable: Tensor) -> float:
+    """The logit of ``<selection>`` as the target's next word, less the largest other."""
+    logits = model.next_word(states[0, -1])
+    return float(logits[model.vocabulary.selection] - logits[speakable].max())

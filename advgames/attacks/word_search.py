@@ -50,7 +50,7 @@ class Found(NamedTuple):
     Attributes:
         words: utterances, (D, L) padded.
         stop: by how much ``<selection>`` is likelier than every other first word of the target's reply, as a logit,
-            (D,); of preemptive search 0.
+            (D,).
         loss: the decision loss there, (D,); infinite where the target would not end the talk.
         queries: utterances that the target was asked about, (D,).
     """
@@ -282,8 +282,8 @@ class WordSearch:
             said[some, spot[some]] = best[some]
             queries += inner.sum(1) + len(words) * (inner.sum(1) > 0)
         baits = Baits.of(self.target, talks, said)
-        short, loss = judge(baits, baits.unchanged())
-        return Found(said, self.stop - short, loss, queries + 1)
+        _, loss = judge(baits, baits.unchanged())
+        return Found(said, baits.stop_margin(baits.unchanged()), loss, queries + 1)
 
     def _ranked(
         self,
