@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advgames.agents.dialogue import Observation
 from advgames.agents.negotiators import NeuralNegotiator, allowed_words, beginning, spread
-from advgames.attacks.word_search import DecisionLoss, Talks, Target, WordSearch, choice_gains
+from advgames.attacks.word_search import DecisionLoss, Found, Talks, Target, WordSearch, choice_gains
 from advgames.dialogue.speech import turned
 from advgames.errors import AccessError, DataFileError, SettingError
 from advgames.games.negotiation_access import NegotiationAccess
@@ -150,6 +150,22 @@ class Baiter(Adversary):
         """Utterances for matches `due` (D,) in place of regular speech `said` (G, L)."""
         raise NotImplementedError
 
+    def react(self, observation: Observation, access: NegotiationAccess, rows: Tensor, said: Tensor) -> Found:
+        """The reactive search of the matches at `rows` from utterances (R, L), its queries counted."""
+        found = self._search.reactive(self.talks(observation, access).take(rows), said)
+        self.queries[rows] += found.queries
+        return found
+
+    def preempt(
+        self, observation: Observation, access: NegotiationAccess, rows: Tensor, said: Tensor, samples: int
+    ) -> Found:
+        """The preemptive search of the matches at `rows` from utterances (R, L), its queries counted."""
+        talks, keys = self.talks(observation, access).take(rows), _other(access.noise_seeds, 3)[rows]
+        most = int(access.settings.max_words or 0)
+        found = self._search.preemptive(talks, said, keys, self.target_temperature, most, samples)
+        self.queries[rows] += found.queries
+        return found
+
     def talks(self, observation: Observation, access: NegotiationAccess) -> Talks:
         """The dialogues as the target reads them."""
         context = access.target_context
@@ -184,9 +200,7 @@ class Reactive(Baiter):
 
     def bait(self, observation: Observation, access: NegotiationAccess, due: Tensor, said: Tensor) -> Tensor:
         """What the search finds, successful or not."""
-        found = self._search.reactive(self.talks(observation, access).take(due), said[due])
-        self.queries[due] += found.queries
-        return found.words
+        return self.react(observation, access, due, said[due]).words
 
 
 class Preemptive(Baiter):
@@ -218,15 +232,7 @@ class Preemptive(Baiter):
 
     def bait(self, observation: Observation, access: NegotiationAccess, due: Tensor, said: Tensor) -> Tensor:
         """What the search finds, successful or not; then the talk is ended."""
-        found = self._search.preemptive(
-            self.talks(observation, access).take(due),
-            said[due],
-            _other(access.noise_seeds, 3)[due],
-            self.target_temperature,
-            int(access.settings.max_words or 0),
-            self.samples,
-        )
-        self.queries[due] += found.queries
+        found = self.preempt(observation, access, due, said[due], self.samples)
         self._closing[due] = True
         return found.words
 
@@ -275,25 +281,15 @@ class ArbitraryTurn(Baiter):
 
     def bait(self, observation: Observation, access: NegotiationAccess, due: Tensor, said: Tensor) -> Tensor:
         """The first of reactive, preemptive, and the other way that promises enough."""
-        talks = self.talks(observation, access)
         spoken = said[due].clone()
-        reactive = self._search.reactive(talks.take(due), spoken)
-        self.queries[due] += reactive.queries
+        reactive = self.react(observation, access, due, spoken)
         made = reactive.loss < self.enough_reactive
         spoken = torch.where(made[:, None], reactive.words, spoken)
         left = due[~made]
         if not len(left):
             return spoken
         fresh = self.regular(observation, access, left, _other(access.noise_seeds, 1))
-        found = self._search.preemptive(
-            talks.take(left),
-            fresh,
-            _other(access.noise_seeds, 3)[left],
-            self.target_temperature,
-            int(access.settings.max_words or 0),
-            self.samples,
-        )
-        self.queries[left] += found.queries
+        found = self.preempt(observation, access, left, fresh, self.samples)
         taken = found.loss < self.enough_preemptive
         self._closing[left] = taken
         if self.otherwise == "transfer":

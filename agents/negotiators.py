@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advgames.agents.dialogue import Observation, WordAgent
-from advgames.dialogue.speech import free_words
+from advgames.dialogue.speech import free_speech
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import PhaseError, SettingError, VictimError
 from advgames.games.negotiation_access import NegotiationAccess
@@ -167,9 +167,7 @@ def allowed_words(access: NegotiationAccess, rows: Tensor) -> Callable[[Tensor, 
     """
     names, settings = access.vocabulary, access.settings
     if not settings.grammar:
-        first, between, last = free_words(names, rows.device)
-        end = int(settings.max_words or 0) - 1
-        return lambda said, n: first if n == 0 else last if n == end else between
+        return free_speech(names, int(settings.max_words or 0), rows.device)
     states, legal = torch.full_like(rows, access.grammar.start), access.legal[rows]
 
     def grammatical(said: Tensor, n: int) -> Tensor:

@@ -14,7 +14,7 @@ from advgames import rng
 from advgames.agents import Agent
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.corpus import Corpus
-from advgames.dialogue.speech import free_words, own_words
+from advgames.dialogue.speech import free_mask, own_words
 from advgames.errors import SettingError
 from advgames.games import NegotiationGame, NegotiationState
 from advgames.games.negotiation_state import OUTCOMES
@@ -233,9 +233,8 @@ def word_log_probabilities(
     names = model.vocabulary
     states, _ = model.read(model.goal(contexts), tokens)
     logits = model.next_word(states[:, :-1]) / temperature
-    before = own_words(tokens, torch.zeros_like(tokens[:, 0]), names)[1][:, 1:, None]
-    first, between, last = free_words(names, tokens.device)
-    allowed = torch.where(before == 0, first, torch.where(before == max_words - 1, last, between))
+    before = own_words(tokens, torch.zeros_like(tokens[:, 0]), names)[1][:, 1:]
+    allowed = free_mask(names, before, max_words)
     log_p = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
     picked = log_p.gather(-1, tokens[:, 1:, None])[..., 0]
     picked = torch.where(torch.isfinite(picked), picked, 0.0)  # opening words, the other side's and padding

@@ -9,9 +9,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from advgames.dialogue.speech import free_words
+from advgames.dialogue.speech import free_speech
 from advgames.dialogue.splits import NO_DEAL, NUM_SPLITS, split_items, split_values
-from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import SettingError
 from advgames.victims.choosing import Base, Chooser, Tails
 from advgames.victims.decoding import Goal
@@ -20,7 +19,6 @@ from advgames.victims.negotiator import Negotiator
 __all__ = ["Baits", "DecisionLoss", "Found", "Talks", "Target", "WordSearch", "choice_gains", "decision_loss"]
 
 DecisionLoss = Literal["gain", "margin"]
-Replies = Callable[[Tensor], Tensor]
 
 
 class Talks(NamedTuple):
@@ -176,7 +174,7 @@ class Baits:
         names, decoder = self.target.vocabulary, self.target.decoder
         goal = self.goal.take(tails.dialogue)
         last = tails.states[torch.arange(len(tails.place)), tails.lengths - 1]
-        allowed = reply_words(names, max_words, last.device)
+        allowed = free_speech(names, max_words, last.device)
         reply, _ = decoder.speak(last, goal, keys, allowed, max_words, temperature)
         ended = reply[:, 0] == names.selection
         number = torch.where(ended, 0, (reply != names.pad).sum(1))
@@ -298,12 +296,6 @@ class WordSearch:
         for index in torch.split(torch.arange(len(at), device=at.device), self.rows):
             parts.append(torch.stack(judge(baits, baits.tails(dialogue[index], at[index], word[index])), -1))
         return torch.cat(parts)
-
-
-def reply_words(names: Vocabulary, max_words: int, device: torch.device) -> Callable[[Tensor, int], Tensor]:
-    """Words that may follow in a reply, as the game without a grammar has it."""
-    first, between, last = free_words(names, device)
-    return lambda said, n: first if n == 0 else last if n == max_words - 1 else between
 
 
 def _first_best(rank: Tensor, dialogue: Tensor, dialogues: int, values: Tensor) -> Tensor:

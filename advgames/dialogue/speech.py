@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from advgames.dialogue.vocabulary import Vocabulary
 
-__all__ = ["free_words", "own_words", "turned"]
+__all__ = ["free_mask", "free_speech", "free_words", "own_words", "turned"]
 
 
 def free_words(vocabulary: Vocabulary, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -21,6 +23,19 @@ def free_words(vocabulary: Vocabulary, device: torch.device) -> tuple[Tensor, Te
     first[vocabulary.eos] = between[vocabulary.selection] = False
     last[vocabulary.eos] = True
     return first, between, last
+
+
+def free_mask(vocabulary: Vocabulary, before: Tensor, max_words: int) -> Tensor:
+    """Words that may follow `before` (...) words of an utterance without a grammar, (..., V) bool."""
+    first, between, last = free_words(vocabulary, before.device)
+    before = before[..., None]
+    return torch.where(before >= max_words - 1, last, torch.where(before == 0, first, between))
+
+
+def free_speech(vocabulary: Vocabulary, max_words: int, device: torch.device) -> Callable[[Tensor, int], Tensor]:
+    """(utterances so far, number n of their words) -> words that may come next without a grammar, (V,) bool."""
+    first, between, last = free_words(vocabulary, device)
+    return lambda said, n: first if n == 0 else last if n == max_words - 1 else between
 
 
 def turned(words: Tensor, vocabulary: Vocabulary) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advgames.dialogue.acts import CHOOSE, END, NUM_ACTIONS, NUM_ACTS, PASS, describe_act
 from advgames.dialogue.grammar import Grammar
-from advgames.dialogue.speech import free_words
+from advgames.dialogue.speech import free_mask
 from advgames.dialogue.splits import NO_DEAL, NUM_SPLITS, legal_splits
 from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import ActionDeviceError, ActionDtypeError, ActionError, ActionShapeError
@@ -94,9 +94,7 @@ class Moves:
         """Words that may follow in utterances of `said` (G,) words that stand at `node` (G,), (G, V) bool."""
         if self.grammatical:
             return self.grammar.next_words(node, legal)
-        first, between, last = free_words(self.vocabulary, said.device)
-        allowed = torch.where((said == 0)[:, None], first, between)
-        return torch.where((said >= self.max_words - 1)[:, None], last, allowed)
+        return free_mask(self.vocabulary, said, self.max_words)
 
     def null(self, state: NegotiationState, active: Tensor, legal: Tensor, choosing: bool) -> Tensor:
         """Ending the talk, or choosing no deal; passing where it is not to move; (G,) or (G, 1 + L).
