@@ -127,6 +127,12 @@ def test_the_chooser_is_the_module() -> None:
         place = torch.full_like(rows, cut)
         tails = Tails(rows, place, words[rows, cut:], states[rows, cut:], lengths[rows] - cut)
         torch.testing.assert_close(chooser.logits(base, tails), wanted[rows], atol=1e-4, rtol=1e-4)
+    rows = torch.arange(40).repeat(7)  # more than are worked at once, of all dialogues and places mixed
+    place = rng.bits(rng.seed_tensor(range(280)), "test.place", 0, ()).abs() % lengths[rows]
+    following = (place[:, None] + torch.arange(18)).clamp(max=17)
+    mixed = words[rows[:, None], following], states[rows[:, None], following]
+    tails = Tails(rows, place, *mixed, lengths[rows] - place)
+    torch.testing.assert_close(chooser.logits(base, tails), wanted[rows], atol=1e-4, rtol=1e-4)
 
 
 def test_words_are_sampled_as_their_logits_say() -> None:

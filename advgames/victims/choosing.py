@@ -1,7 +1,8 @@
-"""The decision module step by step, on precomputed tables, so that dialogues that begin alike share their beginning."""
+"""The decision module step by step, on precomputed tables: how a dialogue begins is read once for all its endings."""
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -13,8 +14,11 @@ from advgames.victims.negotiator import Negotiator, choice_logits, gru_step, gru
 
 __all__ = ["Base", "Chooser", "Tails"]
 
-# Worked at once on a CPU: more do not stay in its cache, or are padded to the longest.
-_TAILS, _DIALOGUES = 128, 32
+# Dialogues worked at once on a CPU: more do not stay in its cache.
+_ROWS = 128
+
+# Where the words of one step stand in a table: one after another, or anywhere.
+_At = slice | Tensor
 
 
 class Base(NamedTuple):
@@ -30,20 +34,6 @@ class Base(NamedTuple):
 
     goal: Tensor
     counts: Tensor
-    forward: Tensor
-    attended: Tensor
-    gates: Tensor
-
-    def up_to(self, dialogue: int, place: int) -> Beginning | None:
-        """The first words of one dialogue; None: there are none of them."""
-        if not place:
-            return None
-        return Beginning(*(part[dialogue, :place] for part in (self.forward, self.attended, self.gates)))
-
-
-class Beginning(NamedTuple):
-    """The first p words of one dialogue, as in :class:`Base`."""
-
     forward: Tensor
     attended: Tensor
     gates: Tensor
@@ -100,98 +90,125 @@ class Chooser:
         """
         decoder = self.decoder
         goal, lengths = decoder.goal(contexts), lengths.clamp(min=1)
+        nothing = [words.new_empty(len(words), 0, size, dtype=goal.code.dtype) for size in self._table_sizes()]
+        base = Base(goal.code, contexts[:, ::2], *nothing)
         logits = goal.code.new_empty(len(words), NO_DEAL + 2)
-        for rows in torch.split(lengths.argsort(), _rows(_DIALOGUES, words.device)):
-            some, own = words[rows, : int(lengths[rows].amax())], goal.take(rows)
-            states = decoder.states(decoder.begin(len(rows)), some, own)
-            everything = Tails(rows, torch.zeros_like(rows), some, states, lengths[rows])
-            logits[rows] = self._alike(None, own.code, contexts[rows, ::2], everything)
+        for rows in torch.split(lengths.argsort(descending=True), _rows(words.device)):
+            number = lengths[rows]
+            some = words[rows, : int(number[0])]
+            states = decoder.states(decoder.begin(len(rows)), some, goal.take(rows), number)
+            logits[rows] = self._together(base, Tails(rows, torch.zeros_like(rows), some, states, number))
         return logits
 
     @torch.no_grad()
     def base(self, goal: Tensor, counts: Tensor, words: Tensor, states: Tensor) -> Base:
         """Dialogues (D, T) with the reader's states (D, T, hidden) after each word."""
-        turned = states.transpose(0, 1)
-        forward = self._forward(None, words.T, turned).transpose(0, 1)
-        gates = torch.stack([self._gates(1, *at) for at in zip(words.T, turned, strict=True)], 1)
-        return Base(goal, counts, forward, forward @ self._attend[0], gates)
+        hidden, forward = states.new_zeros(len(words), self.size), []
+        for at in zip(words.T, states.transpose(0, 1), strict=True):
+            hidden = gru_step(hidden, self._gates(0, *at), self._grus[0])
+            forward.append(hidden)
+        stacked = torch.stack(forward, 1)
+        gates = torch.stack([self._gates(1, *at) for at in zip(words.T, states.transpose(0, 1), strict=True)], 1)
+        return Base(goal, counts, stacked, stacked @ self._attend[0], gates)
 
     @torch.no_grad()
     def logits(self, base: Base, tails: Tails) -> Tensor:
-        """Logits (R, 127) of every choice after each tail (eq. 3.6); those of one beginning are worked together."""
-        beginning = tails.dialogue * (base.gates.shape[1] + 1) + tails.place
-        groups, member = torch.unique(beginning, return_inverse=True)
-        logits = tails.states.new_empty(len(beginning), NO_DEAL + 2)
-        for group in range(len(groups)):
-            for rows in torch.split((member == group).nonzero()[:, 0], _rows(_TAILS, logits.device)):
-                which = tails.dialogue[rows]
-                start = base.up_to(int(which[0]), int(tails.place[rows[0]]))
-                logits[rows] = self._alike(start, base.goal[which], base.counts[which], tails.take(rows))
+        """Logits (R, 127) of every choice after each tail (eq. 3.6)."""
+        logits = tails.states.new_empty(len(tails.place), NO_DEAL + 2)
+        order = (tails.place + tails.lengths).argsort(descending=True, stable=True)
+        for rows in torch.split(order, _rows(logits.device)):
+            logits[rows] = self._together(base, tails.take(rows))
         return logits
 
-    def _alike(self, beginning: Beginning | None, goal: Tensor, counts: Tensor, tails: Tails) -> Tensor:
-        """Logits of tails that go on after the same words, or after none."""
-        longest = int(tails.lengths.amax())
-        words, states = tails.words[:, :longest].T, tails.states[:, :longest].transpose(0, 1)  # (n, R, ...)
-        inside = torch.arange(longest, device=words.device)[:, None] < tails.lengths
-        own = self._forward(None if beginning is None else beginning.forward[-1], words, states)
-        other, before = self._backward(None if beginning is None else beginning.gates, words, states, inside)
-        scores = self._scores(own @ self._attend[0], other).masked_fill(~inside, -torch.inf)
-        if beginning is None:
-            weight = scores.softmax(0)
-            forward, backward = _weighed(weight, own), _weighed(weight, other)
-        else:
-            weight = torch.cat([self._scores(beginning.attended[:, None], before), scores]).softmax(0)
-            early, late = weight[: len(before)], weight[len(before) :]
-            forward = early.T @ beginning.forward + _weighed(late, own)
-            backward = _weighed(early, before) + _weighed(late, other)
-        last = torch.tanh(self.model.select_layer(torch.cat([forward, backward, goal], -1)))
+    def _together(self, base: Base, tails: Tails) -> Tensor:
+        """Logits of tails, those with which the dialogues are longest first.
+
+        At every place of the dialogues only those that reach it are worked: the first of them, without gaps.
+        """
+        total = tails.place + tails.lengths
+        place = torch.arange(int(total[0]), device=total.device)[:, None]  # (Q, 1)
+        reach = place < total
+        going = reach.sum(1).tolist()
+        (forward, attended, gates), at = self._tables(base, tails, place, going)
+        other = self._backward(gates, at)
+        seen = torch.cat([attended[some] for some in at])
+        scores = torch.tanh(torch.cat(other) @ self._attend[1] + seen + self._attend_bias) @ self._attend_out
+        weight = scores.new_full(reach.shape, -torch.inf).masked_scatter_(reach, scores).softmax(0)[..., None]
+        summary = scores.new_zeros(2, len(total), self.size)
+        for some, late, share in zip(at, other, weight, strict=True):
+            summary[0, : len(late)].addcmul_(share[: len(late)], forward[some])
+            summary[1, : len(late)].addcmul_(share[: len(late)], late)
+        goal, counts = base.goal[tails.dialogue], base.counts[tails.dialogue]
+        last = torch.tanh(self.model.select_layer(torch.cat([*summary, goal], -1)))
         return choice_logits(self.model.output_logits(last), counts)
 
-    def _gates(self, direction: int, words: Tensor, states: Tensor) -> Tensor:
-        """The input's share of a direction's gates, (R, 3 S), from words (R,) and the reader's states (R, hidden)."""
-        return torch.addmm(self._word[direction][words], states, self._state[direction])
+    def _tables(
+        self, base: Base, tails: Tails, place: Tensor, going: list[int]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], list[_At]]:
+        """What is known of every word of the dialogues, as in :class:`Base`, (N, ...); and where each step's stands.
 
-    def _scores(self, forward: Tensor, backward: Tensor) -> Tensor:
-        """How much attention each word gets, (n, R), before the softmax; the forward direction's share is given."""
-        return torch.tanh(backward @ self._attend[1] + forward + self._attend_bias) @ self._attend_out
-
-    def _forward(self, before: Tensor | None, words: Tensor, states: Tensor) -> Tensor:
-        """The forward direction over tails (n, R), (n, R, S), from its state where their beginning ends."""
-        hidden = states.new_zeros(words.shape[1], self.size)
-        if before is not None:
-            hidden = hidden + before
-        seen = []
-        for word, state in zip(words, states, strict=True):
-            hidden = gru_step(hidden, self._gates(0, word, state), self._grus[0])
-            seen.append(hidden)
-        return torch.stack(seen)
-
-    def _backward(
-        self, beginning: Tensor | None, words: Tensor, states: Tensor, inside: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The backward direction over tails (n, R, S), each from its own end, and then over their beginning (p, R, S).
-
-        It must be run anew for every tail, while the beginning's share of the gates (p, 3 S) is the same for all.
+        First the words of the dialogues that the tails belong to, then those of the tails.
         """
-        hidden = states.new_zeros(words.shape[1], self.size)
-        late: list[Tensor] = []
-        for step in reversed(range(len(words))):
-            after = gru_step(hidden, self._gates(1, words[step], states[step]), self._grus[1])
-            hidden = torch.where(inside[step, :, None], after, hidden)
-            late.append(hidden)
-        early: list[Tensor] = []
-        for gates in () if beginning is None else beginning.flip(0):
-            hidden = gru_step(hidden, gates, self._grus[1])
-            early.append(hidden)
-        stacked = torch.stack(early[::-1]) if early else hidden.new_zeros(0, *hidden.shape)
-        return torch.stack(late[::-1]), stacked
+        which, dialogue = torch.unique(tails.dialogue, return_inverse=True)
+        number = base.gates.shape[1]
+        forward, gates, begins = self._forward(base, tails, which)
+        attended = torch.cat([base.attended[which].flatten(0, 1), forward[begins[0] :] @ self._attend[0]])
+        early = dialogue * number + place  # (Q, R)
+        row = torch.arange(len(dialogue), device=place.device)
+        begun = torch.tensor(begins, device=place.device)
+        late = begun[(place - tails.place).clamp(0, len(begins) - 1)] + row
+        index = torch.where(place < tails.place, early, late)
+        at: list[_At] = [step[:some] for step, some in zip(index, going, strict=True)]
+        first = int(tails.place.amax())
+        if int(tails.place.amin()) == first:  # they lie in order there: nothing needs to be copied
+            at[first:] = [slice(begin, begin + some) for begin, some in zip(begins, going[first:], strict=True)]
+        return (forward, attended, gates), at
+
+    def _forward(self, base: Base, tails: Tails, which: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        """(forward direction's hidden states (N, S), backward gates (N, 3 S), where each step of the tails begins).
+
+        First those of dialogues `which`, then those of the tails step by step.
+        """
+        # the tails that go on are the first ones if all begin at one place; else a few others are worked in vain
+        longest = tails.lengths.flip(0).cummax(0).values.flip(0)
+        step = torch.arange(int(longest[0]), device=longest.device)[:, None]
+        going = (step < longest).sum(1).tolist()
+        known = len(which) * base.gates.shape[1]
+        begins = [known, *(known + part for part in itertools.accumulate(going))]
+        forward = tails.states.new_empty(begins[-1], self.size)
+        gates = tails.states.new_empty(begins[-1], 3 * self.size)
+        forward[:known], gates[:known] = base.forward[which].flatten(0, 1), base.gates[which].flatten(0, 1)
+        hidden = tails.states.new_zeros(len(tails.place), self.size)
+        if known:
+            before = base.forward[tails.dialogue, (tails.place - 1).clamp(min=0)]
+            hidden = torch.where(tails.place[:, None] > 0, before, hidden)
+        for n, some in enumerate(going):
+            word, state, here = tails.words[:some, n], tails.states[:some, n], slice(*begins[n : n + 2])
+            hidden = gru_step(hidden[:some], self._gates(0, word, state), self._grus[0])
+            forward[here] = hidden
+            self._gates(1, word, state, out=gates[here])
+        return forward, gates, begins[:-1]
+
+    def _backward(self, gates: Tensor, at: list[_At]) -> list[Tensor]:
+        """Hidden states of the backward direction at each place, of the dialogues that reach it, each from its end.
+
+        It must be run anew for every tail, while its beginning's share of the gates is the same for all.
+        """
+        hidden, seen = gates.new_zeros(0, self.size), []
+        for some in reversed(at):
+            inputs = gates[some]
+            hidden = torch.nn.functional.pad(hidden, (0, 0, 0, len(inputs) - len(hidden)))
+            hidden = gru_step(hidden, inputs, self._grus[1])
+            seen.append(hidden)
+        return seen[::-1]
+
+    def _gates(self, direction: int, words: Tensor, states: Tensor, out: Tensor | None = None) -> Tensor:
+        """The input's share of a direction's gates, (R, 3 S), from words (R,) and the reader's states (R, hidden)."""
+        return torch.addmm(self._word[direction][words], states, self._state[direction], out=out)
+
+    def _table_sizes(self) -> tuple[int, int, int]:
+        return self.size, self.model.sizes.attention, 3 * self.size
 
 
-def _weighed(weight: Tensor, values: Tensor) -> Tensor:
-    """sum_n weight[n] values[n]: (R, S) of (n, R) and (n, R, S)."""
-    return torch.einsum("nr,nrs->rs", weight, values)
-
-
-def _rows(on_cpu: int, device: torch.device) -> int:
-    return on_cpu if device.type == "cpu" else 4096
+def _rows(device: torch.device) -> int:
+    return _ROWS if device.type == "cpu" else 4096

@@ -79,13 +79,19 @@ class Decoder:
         return hidden @ self._speak + self._speak_bias
 
     @torch.no_grad()
-    def states(self, hidden: Tensor, words: Tensor, goal: Goal) -> Tensor:
-        """The hidden state after each of words (B, n), (B, n, hidden), from `hidden`."""
-        states = []
-        for word in words.unbind(1):
-            hidden = self.step(hidden, word, goal)
-            states.append(hidden)
-        return torch.stack(states).transpose(0, 1)  # step by step in memory, as it will be read
+    def states(self, hidden: Tensor, words: Tensor, goal: Goal, lengths: Tensor | None = None) -> Tensor:
+        """The hidden state after each of words (B, n), (B, n, hidden), from `hidden`.
+
+        With `lengths` (B,), the longest first, only so many words of each are read; behind them stand zeros.
+        """
+        states = words.new_zeros(words.shape[1], *hidden.shape, dtype=hidden.dtype)  # in memory as it will be read
+        going = [len(words)] * words.shape[1]
+        if lengths is not None:
+            going = (torch.arange(words.shape[1], device=words.device)[:, None] < lengths).sum(1).tolist()
+        for n, some in enumerate(going):
+            hidden = self.step(hidden[:some], words[:some, n], Goal(goal.code[:some], goal.gates[:some]))
+            states[n, :some] = hidden
+        return states.transpose(0, 1)
 
     @torch.no_grad()
     def speak(
