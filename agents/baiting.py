@@ -121,12 +121,12 @@ class Baiter(Adversary):
         self.queries = torch.zeros_like(access.turn)
 
     def memory(self) -> dict[str, Tensor]:
-        """Where the talk is to be ended at the next turn."""
-        return {"closing": self._closing}
+        """Where the talk is to be ended at the next turn, and what was asked so far."""
+        return {"closing": self._closing, "queries": self.queries}
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave."""
-        self._closing = memory["closing"].clone()
+        self._closing, self.queries = memory["closing"].clone(), memory["queries"].clone()
 
     def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:
         """What the attack found where it was tried, else regular speech; ``<selection>`` where the bait was taken."""
@@ -168,8 +168,9 @@ class Baiter(Adversary):
 
     def talks(self, observation: Observation, access: NegotiationAccess) -> Talks:
         """The dialogues as the target reads them."""
-        context = access.target_context
-        gain = choice_gains(observation["counts"], observation["own_values"], context[:, 1::2])
+        context, settings = access.target_context, access.settings
+        walk_away = settings.walk_away_attacker, settings.walk_away_defender
+        gain = choice_gains(observation["counts"], observation["own_values"], context[:, 1::2], walk_away)
         return Talks(turned(observation["words"], access.vocabulary), observation["length"][:, 0], context, gain)
 
 
@@ -246,7 +247,8 @@ class ArbitraryTurn(Baiter):
     Args:
         otherwise: ``"delayed"`` or ``"transfer"``.
         enough_reactive, enough_preemptive: a loss below which an attack is made. Algorithm 7 prints 0 for both; the
-            released program asks for -5 and -2, a gain of 5 and 2 points under ``loss="gain"``.
+            released program asks for -5 and -2. Under ``loss="gain"`` that is a gain of more than 5 and 2 points where
+            the choice is the target's first, and of more still where it is not.
         samples: replies by which a preemptive attack is judged.
         sentences: the list L of the transfer attack, or a text file.
         options: as of :class:`Baiter`.

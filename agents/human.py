@@ -84,7 +84,7 @@ class Human(DialogueAgent):
             ids, reason = self._read(text, access)
             if reason:
                 print(f"{reason}. {things_to_say(access.counts[0].tolist(), access.legal[0])}")
-        room = max(int(access.settings.max_words or 0), access.grammar.max_words)
+        room = access.grammar.max_words if access.settings.actions == "acts" else int(access.settings.max_words or 0)
         padded = [*ids, *[access.vocabulary.pad] * (room - len(ids))]
         return torch.tensor(padded, device=access.turn.device)
 
@@ -97,6 +97,8 @@ class Human(DialogueAgent):
         ids = access.grammar.read(text)
         if ids is None:
             return [], "There is no word in that"
+        if settings.actions != "acts" and len(ids) > int(settings.max_words or 0):
+            return ids, f"That is too long: {int(settings.max_words or 0) - 1} words are the most"
         act = int(access.grammar.parse(torch.tensor([ids], device=access.turn.device))[0])
         if act == END or (act > PASS and bool(access.legal[0, act])):
             return ids, ""
@@ -106,8 +108,6 @@ class Human(DialogueAgent):
             return ids, "That is not understood"
         if settings.grammar:
             return ids, f"Not now: {_NOT_NOW.get(act, f'there are only {pieces(access.counts[0].tolist())}')}"
-        if len(ids) > int(settings.max_words or 0):
-            return ids, f"That is too long: {int(settings.max_words or 0) - 1} words are the most"
         return ids, ""
 
     def _tell(self, observation: Observation, access: NegotiationAccess) -> None:

@@ -56,6 +56,14 @@ def test_a_typed_dialogue_is_the_same_in_every_view(view: str, hold: Held, capsy
     assert "book is worth 1" not in told  # the other side's values
 
 
+def test_an_utterance_has_room_for_few_words(hold: Held, capsys: pytest.CaptureFixture[str]) -> None:
+    """Free words, fewer than an utterance of the grammar can have."""
+    settings = {"actions": "tokens", "unit": "utterance", "max_words": 4}
+    state = hold("i want 2 hats", "i want hats", "end", "2 hats", "no deal", other=Human(), **settings)
+    assert "That is too long: 3 words are the most" in capsys.readouterr().out
+    assert state.turn.tolist() == [2] and state.outcome.tolist() == [3]
+
+
 @every_view
 def test_quitting_ends_the_talk_and_takes_no_deal(view: str, hold: Held) -> None:
     state = hold("i want 2 hats", "quit", walk_away_attacker=1.5, **VIEWS[view])

@@ -9,12 +9,14 @@ import copy
 from typing import Any
 
 import pytest
+import torch
 
 from advgames.agents import Agent, make_agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.tagging import drift, kind_distribution
 from advgames.games import NegotiationGame
+from advgames.games.negotiation_outcome import taken_by
 from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
 from advgames.training.dialogues import converse
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
@@ -116,11 +118,17 @@ def test_adversarial_training_makes_the_target_harder_to_bait(supervised: Negoti
 
 
 def test_scripted_targets_cannot_be_baited_beyond_what_they_accept(adversary: Negotiator) -> None:
-    """Known outcomes: the greedy never agree to less than everything, the stubborn never to less than they demand."""
+    """Known outcomes: the greedy never agree to less than everything, the stubborn never to less than they demand.
+
+    What they leave is what the adversary gets.
+    """
     game = talk(adversarial=True)
     for policy, least in (("greedy", 10.0), ("stubborn", 8.0), ("fair", 5.0)):
         target = make_agent(policy)
         state = converse(game, {"attacker": NeuralNegotiator(adversary), "defender": target}, range(FRESH, FRESH + 60))
         agreed = state.outcome == 1
+        assert agreed.any(), policy
+        left = state.counts - taken_by(state.choices[:, 1])
+        assert torch.equal(state.scores[agreed, 0], (left * state.values[:, 0]).sum(1)[agreed].float())
         assert (state.scores[agreed, 1] >= least).all(), policy
         assert not state.scores[~agreed].any()

@@ -147,6 +147,13 @@ def test_words_are_sampled_as_their_logits_say() -> None:
     assert torch.equal(sample_words(logits.expand(2, 4), draws[:2], 0.0), torch.tensor([3, 3]))
 
 
+def test_a_word_that_may_not_be_said_is_never_sampled() -> None:
+    """At the ends of the unit interval, where sums of chances that are 0 are reached too."""
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 1.0, -torch.inf]]).expand(3, -1)
+    draws = torch.tensor([0.0, 1 - 2**-24, 1.0])
+    assert sample_words(logits, draws, 0.5).tolist() == [1, 3, 3]
+
+
 def test_utterances_are_those_of_each_alone_and_end() -> None:
     made, (contexts, _, _) = model(), dialogues(12)
     decoder = Decoder(made)

@@ -9,7 +9,7 @@ import torch
 from test_negotiator import WORDS, model
 
 from advgames import rng
-from advgames.attacks.plain_word_search import plain_reactive
+from advgames.attacks.plain_word_search import plain_preemptive, plain_reactive
 from advgames.attacks.word_search import Baits, Talks, Target, WordSearch, choice_gains, decision_loss
 from advgames.dialogue.scenarios import generate_scenarios
 from advgames.dialogue.splits import NO_DEAL, split_index
@@ -46,6 +46,8 @@ def test_gains_of_the_targets_choices() -> None:
         theirs = sum(t * v for t, v in zip(taken, other, strict=True))
         assert float(gains[int(split_index(torch.tensor(taken)))]) == mine - theirs
     assert gains[NO_DEAL:].tolist() == [0.0, 0.0]
+    walking = choice_gains(*(torch.tensor([v]) for v in (counts, own, other)), walk_away=(3.0, 1.0))[0]
+    assert walking[NO_DEAL:].tolist() == [2.0, 2.0] and torch.equal(walking[:NO_DEAL], gains[:NO_DEAL])
 
 
 def test_decision_losses() -> None:
@@ -106,38 +108,20 @@ def test_dialogues_do_not_influence_one_another() -> None:
         torch.testing.assert_close(alone.loss, replies.loss[row], atol=1e-3, rtol=1e-3)
 
 
-def test_preemptive_judges_what_the_target_would_reply() -> None:
-    """The loss of an unchanged utterance is the mean over replies that are sampled, read and judged by plain calls."""
-    from advgames.dialogue.speech import free_words
-    from advgames.victims.decoding import Decoder
-    from advgames.victims.negotiator import choice_logits
-
+@pytest.mark.parametrize("form", ["gain", "margin"])
+def test_batched_and_plain_preemptive_search_find_the_same(form: str) -> None:
+    """Every candidate's reply sampled, read and judged by plain calls; what is kept, by the mean over replies."""
     made = model(scale=6.0)
-    some, said = talks(3)
-    keys, samples = rng.seed_tensor([7, 8, 9]), 4
-    found = WordSearch(Target(made), replacements=0).preemptive(some, said, keys, 0.5, 6, samples=samples)
-    assert torch.equal(found.words, said)
-    decoder = Decoder(made)
-    first, between, last = free_words(WORDS, torch.device("cpu"))
-    for g in range(3):
-        losses = []
-        for sample in range(samples):
-            history = some.words[g, : int(some.length[g])].tolist()
-            words = [*history, WORDS.them, *(w for w in said[g].tolist() if w != WORDS.pad), WORDS.you]
-            goal = decoder.goal(some.context[g : g + 1])
-            hidden = decoder.states(decoder.begin(1), torch.tensor([words]), goal)[:, -1]
-            key = keys[g : g + 1] + 1 + sample
-            reply, _ = decoder.speak(
-                hidden, goal, key, lambda s, n: first if n == 0 else last if n == 5 else between, 6, 0.5
-            )
-            spoken = [w for w in reply[0].tolist() if w != WORDS.pad]
-            words = words if spoken == [WORDS.selection] else [*words, *spoken, WORDS.them]
-            tokens = torch.tensor([words])
-            code = made.goal(some.context[g : g + 1])
-            outputs = made.outputs(code, *made.read(code, tokens), torch.tensor([len(words)]))
-            logits = choice_logits(outputs, some.context[g : g + 1, ::2])
-            losses.append(float(decision_loss(logits, some.gain[g : g + 1], "gain")[0].detach()))
-        assert float(found.loss[g]) == pytest.approx(sum(losses) / samples, abs=1e-3)
+    some, said = talks(4, seed=3)
+    keys = rng.seed_tensor([7, 8, 9, 10])
+    search = WordSearch(Target(made), form, replacements=1, rows=33)  # type: ignore[arg-type]
+    ours = search.preemptive(some, said, keys, 0.5, 6, samples=3)
+    plain = plain_preemptive(made, some, said, keys, 0.5, 6, 3, form, replacements=1)  # type: ignore[arg-type]
+    assert torch.equal(ours.words, plain.words)
+    assert torch.equal(ours.queries, plain.queries)
+    torch.testing.assert_close(ours.stop, plain.stop, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.loss, plain.loss, atol=1e-3, rtol=1e-3)
+    assert not torch.equal(ours.words, said)  # else the search has shown nothing
 
 
 def test_the_constraint_is_the_models_own_next_word() -> None:

@@ -29,10 +29,11 @@ class Resumable(Protocol):
 def resumed(
     file: Path, training: Resumable, step: Callable[[], bool], told: Callable[[], str], every: float = 30.0
 ) -> None:
-    """Step until there is nothing left, from where `file` says; it is gone in the end.
+    """Step until there is nothing left, from where `file` says.
 
     Args:
-        file: where the training is kept; a kill costs at most `every` seconds and the step it came in.
+        file: where the training is kept; a kill costs at most `every` seconds and the step it came in. It is the
+            caller's to delete, once the result is safe.
         training: what is trained.
         step: one step of it; False: there was none left.
         told: what to say of the last step.
@@ -53,4 +54,3 @@ def resumed(
             tensors, values = training.state()
             save_tensors(file, tensors, {"values": values})
             saved = time.monotonic()
-    file.unlink(missing_ok=True)

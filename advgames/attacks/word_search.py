@@ -59,12 +59,17 @@ class Found(NamedTuple):
     queries: Tensor
 
 
-def choice_gains(counts: Tensor, own_values: Tensor, target_values: Tensor) -> Tensor:
-    """S_adv - S_ori of each of the target's 127 choices, (D, 127), for an adversary who takes the rest."""
+def choice_gains(
+    counts: Tensor, own_values: Tensor, target_values: Tensor, walk_away: tuple[float, float] = (0.0, 0.0)
+) -> Tensor:
+    """S_adv - S_ori of each of the target's 127 choices, (D, 127), for an adversary who takes the rest.
+
+    `walk_away` is what the adversary and the target get without a deal. Nothing is discounted.
+    """
     taken = split_items(counts.device)
     left = (counts[:, None] - taken).to(torch.float32)
     gain = (left * own_values[:, None]).sum(-1) - split_values(target_values.float(), taken.float())
-    return torch.nn.functional.pad(gain, (0, NO_DEAL + 2 - NUM_SPLITS))
+    return torch.nn.functional.pad(gain, (0, NO_DEAL + 2 - NUM_SPLITS), value=walk_away[0] - walk_away[1])
 
 
 def decision_loss(logits: Tensor, gain: Tensor, form: DecisionLoss, weight: float = 5.0) -> Tensor:

@@ -39,8 +39,7 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
     Raises:
         DataFileError: the task's dialogues cannot be read.
     """
-    with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator first
-        model = Negotiator(task.vocabulary, task.sizes, task.recipe.seed)
+    model = Negotiator(task.vocabulary, task.sizes, task.recipe.seed)
     train, validation = task.corpus("train"), task.corpus("val")
     key = _key(task, model, train, validation)
     file = cache_folder() / f"{key}.training"

@@ -134,5 +134,9 @@ def sample_words(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     """One word (B,) of each row of logits (B, V), by inversion of one uniform number (B,) each."""
     if temperature == 0:
         return logits.argmax(-1)
-    cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)
-    return (cumulative < draws[:, None] * cumulative[:, -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
+    chances = torch.softmax(logits / temperature, -1)
+    cumulative = chances.cumsum(-1)
+    reached = (cumulative >= draws[:, None] * cumulative[:, -1:]) & (chances > 0)
+    # the first that is reached; where the sum, added in parallel, ends a hair short of itself, the likeliest
+    before = torch.arange(logits.shape[-1] + 1, 1, -1, device=logits.device, dtype=chances.dtype)
+    return torch.where(reached, before, chances).argmax(-1)

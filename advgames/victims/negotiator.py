@@ -54,11 +54,16 @@ class Negotiator(nn.Module):
     def __init__(self, vocabulary: Vocabulary, sizes: NegotiatorSizes = NegotiatorSizes(), seed: int = 0) -> None:
         super().__init__()
         self.vocabulary, self.sizes = vocabulary, sizes
-        s = sizes
+        with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator first
+            self._build()
+        self._initialise(seed)
+
+    def _build(self) -> None:
+        s = self.sizes
         self.count_embedding = nn.Embedding(_NUMBERS, s.goal)
         self.value_embedding = nn.Embedding(_NUMBERS, s.goal)
         self.goal_layer = nn.Linear(len(ITEMS) * s.goal, s.goal)
-        self.embedding = nn.Embedding(len(vocabulary), s.word)
+        self.embedding = nn.Embedding(len(self.vocabulary), s.word)
         self.reader = nn.GRU(s.word + s.goal, s.hidden, batch_first=True)
         self.speak_layer = nn.Linear(s.hidden, s.word)
         self.select_forward = nn.GRU(s.hidden + s.word, s.select, batch_first=True)
@@ -68,7 +73,6 @@ class Negotiator(nn.Module):
         self.select_layer = nn.Linear(2 * s.select + s.goal, s.select)
         self.heads = nn.Linear(s.select, _HEADS * NUM_OUTPUTS)
         self.drop = nn.Dropout(s.dropout)
-        self._initialise(seed)
 
     def goal(self, contexts: Tensor) -> Tensor:
         """What is to be had, (B, goal), of contexts ``c0 v0 c1 v1 c2 v2`` (B, 6)."""

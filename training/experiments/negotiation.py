@@ -79,6 +79,7 @@ class Laboratory:
                 raise SettingError(f"no model is called {name!r}: known are sv, rl, robust, and attack- before these")
             model = makers[name]() if name in makers else self._attack(target)
             save_negotiator(model, file)
+            self._part(name).unlink(missing_ok=True)
         return str(file)
 
     def model(self, name: str) -> Negotiator:
@@ -122,7 +123,7 @@ class Laboratory:
         def told() -> str:
             return f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}"
 
-        resumed(self.out / "robust.part.safetensors", duel, duel.step, told)
+        resumed(self._part("robust"), duel, duel.step, told)
         return duel.target
 
     def _recipe(self, **changes: Any) -> ReinforceRecipe:
@@ -144,8 +145,12 @@ class Laboratory:
                 f"agreement {mean['agreement']:.2f}"
             )
 
-        resumed(self.out / f"{name}.part.safetensors", learner, step, told)
+        resumed(self._part(name), learner, step, told)
         return learner.model
+
+    def _part(self, name: str) -> Path:
+        """Where a training that is not done is kept."""
+        return self.out / f"{name}.part.safetensors"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -29,17 +29,17 @@ class Cell:
     """One attack on one target.
 
     Attributes:
-        attack: ``none`` (the RL negotiator, both choose), ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``,
-            ``ra-pa-da``, ``ra-pa-ta``.
+        attack: ``none`` (the RL negotiator, both choose), ``supervised`` (the SV negotiator, both choose),
+            ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``, ``ra-pa-da``, ``ra-pa-ta``.
         target: ``sv``, ``rl`` or ``robust``.
-        paper: score of the adversary, of the target, and PAR in per cent.
+        paper: score of the adversary, of the target, and PAR in per cent, where it was published.
         agreement: the paper's, in per cent.
         n: the utterance with which a fixed-turn attack begins.
     """
 
     attack: str
     target: str
-    paper: tuple[float, float, float]
+    paper: tuple[float, float, float | None]
     agreement: float = 100.0
     n: int = 2
 
@@ -49,9 +49,15 @@ class Cell:
         turn = f"-n{self.n}" if self.attack in ("reactive", "preemptive") else ""
         return f"{self.target}-{self.attack}{turn}"
 
+    @property
+    def both_choose(self) -> bool:
+        """Whether nobody attacks: the sides agree, or do not."""
+        return self.attack in ("none", "supervised")
 
-# Tables 3.10, 3.14 and 3.15
+
+# Tables 3.10, 3.14 and 3.15; the first cell is that of the negotiators' own authors (Lewis et al. 2017, Table 1)
 CELLS = (
+    Cell("supervised", "sv", (5.4, 5.5, None), 87.9),
     Cell("none", "sv", (7.23, 4.55, 75.79), 89.57),
     Cell("none", "rl", (5.05, 5.00, 44.70), 76.36),
     Cell("none", "robust", (6.51, 6.64, 48.67), 91.75),
@@ -114,7 +120,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
     target = laboratory.path(cell.target)
     white = attacker.needs == "white-box"
     game = laboratory.game(
-        adversarial=cell.attack != "none", access_attacker="white-box" if white else "black-box", target=target
+        adversarial=not cell.both_choose, access_attacker="white-box" if white else "black-box", target=target
     )
     players = {"attacker": attacker, "defender": NeuralNegotiator(target)}
     while done < scenarios:
@@ -166,8 +172,7 @@ def summary(out: Path, cell: Cell, scenarios: int) -> str:
     return (
         f"{cell.name}: {len(found.adversary)} scenarios, {f['adversary']:.2f} v {f['target']:.2f} "
         f"({f['advantage']:+.2f} +- {f['interval']:.2f}), PAR {f['par']:.1f}, agreement {f['agreement']:.1f}, "
-        f"{f['turns']:.1f} turns, {found.seconds / len(found.adversary):.2f} s each; paper {cell.paper[0]} v "
-        f"{cell.paper[1]}, PAR {cell.paper[2]}"
+        f"{f['turns']:.1f} turns, {found.seconds / len(found.adversary):.2f} s each"
     )
 
 
@@ -205,10 +210,9 @@ def malicious_sentences(laboratory: Laboratory, target: str, dialogues: int = 51
 
 
 def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
-    if cell.attack == "rl-attack":
-        return NeuralNegotiator(laboratory.path(f"attack-{cell.target}"))
-    speech = laboratory.path("rl")
-    if cell.attack == "none":
+    speakers = {"rl-attack": f"attack-{cell.target}", "supervised": "sv"}
+    speech = laboratory.path(speakers.get(cell.attack, "rl"))
+    if cell.both_choose or cell.attack == "rl-attack":
         return NeuralNegotiator(speech)
     if cell.attack == "reactive":
         return Reactive(speech, n=cell.n)

@@ -18,9 +18,12 @@ _NAMES = {"sv": "SV", "rl": "RL", "robust": "adversarially trained"}
 
 
 def tables(out: Path, scenarios: int) -> str:
-    """Tables 3.10 and 3.14 as one, then 3.15; a cell that was not played is empty."""
+    """Supervised negotiators among themselves, Tables 3.10 and 3.14 as one, then 3.15; empty: not played."""
     played = {(c.attack, c.target, c.n): c for c in CELLS}
-    lines = ["| attack | " + " | ".join(f"v {name} | paper" for name in _NAMES.values()) + " |"]
+    alone = played["supervised", "sv", 2]
+    lines = ["| | ours | published |", "|---|---|---|"]
+    lines += [f"| SV v SV | {_ours(out, alone, scenarios)} | {_paper(alone)} |", ""]
+    lines.append("| attack | " + " | ".join(f"v {name} | paper" for name in _NAMES.values()) + " |")
     lines.append("|---|" + "---|---|" * len(_NAMES))
     for attack in _ROWS:
         cells = [played[attack, target, 2] for target in _NAMES]
@@ -68,7 +71,7 @@ def _ours(out: Path, cell: Cell, scenarios: int) -> str:
     if not found.adversary:
         return ""
     f = found.figures()
-    agreed = "" if cell.attack != "none" else f", agreement {f['agreement']:.1f}"
+    agreed = f", agreement {f['agreement']:.1f}" if cell.both_choose else ""
     many = "" if len(found.adversary) == scenarios else f" [{len(found.adversary)}]"
     return (
         f"{f['adversary']:.2f} v {f['target']:.2f} ({f['advantage']:+.2f} ± {f['interval']:.2f}) PAR {f['par']:.1f}"
@@ -78,5 +81,5 @@ def _ours(out: Path, cell: Cell, scenarios: int) -> str:
 
 def _paper(cell: Cell) -> str:
     own, other, par = cell.paper
-    agreed = "" if cell.attack != "none" else f", agreement {cell.agreement:.1f}"
-    return f"{own:.2f} v {other:.2f} ({own - other:+.2f}) PAR {par:.1f}{agreed}"
+    agreed = f", agreement {cell.agreement:.1f}" if cell.both_choose else ""
+    return f"{own:.2f} v {other:.2f} ({own - other:+.2f}){'' if par is None else f' PAR {par:.1f}'}{agreed}"
