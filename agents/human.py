@@ -10,6 +10,7 @@ from torch import Tensor
 from advgames.agents.dialogue import DialogueAgent, Observation
 from advgames.dialogue.acts import ACCEPT, END, INSIST, PASS
 from advgames.dialogue.reading import split_words
+from advgames.dialogue.speech import utterances
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import ActionError, SettingError
 from advgames.games.negotiation_access import NegotiationAccess
@@ -19,7 +20,6 @@ from advgames.games.render_negotiation import (
     dialogue_lines,
     pieces,
     things_to_say,
-    utterances,
     worth,
 )
 

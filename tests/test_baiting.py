@@ -14,6 +14,7 @@ from advgames.agents import Agent, make_agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.attacks.word_search import Talks, Target, WordSearch, choice_gains
+from advgames.dialogue import speech
 from advgames.dialogue.speech import turned
 from advgames.errors import AccessError, DataFileError, SettingError, UnknownNameError, VictimError
 from advgames.games import NegotiationGame, NegotiationState
@@ -42,16 +43,9 @@ def talk(attacker: Agent, target: str, seeds: range = range(6), **settings: Any)
     return play, converse(play, {"attacker": attacker, "defender": NeuralNegotiator(target)}, seeds)
 
 
-def utterances(play: NegotiationGame, state: NegotiationState, match: int, side: int = 0) -> list[list[str]]:
-    """What a side said, in order, without ends."""
-    words = play.vocabulary.decode(play.view(state, play.players[side])[match].tolist())
-    parts: list[tuple[bool, list[str]]] = []
-    for word in words:
-        if word in ("YOU:", "THEM:"):
-            parts.append((word == "YOU:", []))
-        elif word != "<eos>":
-            parts[-1][1].append(word)
-    return [said for mine, said in parts if mine]
+def utterances(play: NegotiationGame, state: NegotiationState, match: int) -> list[list[str]]:
+    """What the attacker said, in order, without ends."""
+    return [said.split() for mine, said in speech.utterances(state.words[match].tolist(), play.vocabulary) if mine]
 
 
 ADVERSARIES = {

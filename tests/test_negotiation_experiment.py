@@ -15,6 +15,7 @@ from torch import Tensor
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.errors import DataFileError, SettingError
 from advgames.games import NegotiationGame
+from advgames.resumed import resumed
 from advgames.tasks.negotiations import load_negotiation
 from advgames.training.adversarial_dialogue import DuelRecipe
 from advgames.training.bench_negotiation import talkative
@@ -23,7 +24,6 @@ from advgames.training.experiments import negotiation_tables
 from advgames.training.experiments.negotiation import Laboratory
 from advgames.training.experiments.negotiation_cells import CELLS, Cell, malicious_sentences, play_cell, result, summary
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
-from advgames.training.resumed import resumed
 from advgames.victims.negotiator import NegotiatorSizes
 from advgames.victims.supervised import SupervisedRecipe
 

@@ -14,6 +14,7 @@ import torch
 from advgames.agents import Agent, make_agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
+from advgames.dialogue.speech import utterances
 from advgames.dialogue.tagging import drift, kind_distribution
 from advgames.games import NegotiationGame
 from advgames.games.negotiation_outcome import taken_by
@@ -73,9 +74,8 @@ def test_reinforcement_keeps_the_language(supervised: Negotiator) -> None:
     for model in (supervised, trained):
         players = {"attacker": NeuralNegotiator(model), "defender": NeuralNegotiator(supervised)}
         state = converse(game, players, range(FRESH, FRESH + 60))
-        said = " ".join(word for row in state.words.tolist() for word in game.vocabulary.decode(row))
-        own = [part.split("THEM:")[0].split() for part in said.split("YOU:")[1:]]
-        shares.append(kind_distribution(own))
+        said = [each for row in state.words.tolist() for each in utterances(row, game.vocabulary)]
+        shares.append(kind_distribution([text.split() for mine, text in said if mine]))
     assert 0.0 < drift(*shares) < 0.3
 
 

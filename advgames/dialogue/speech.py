@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from advgames.dialogue.vocabulary import Vocabulary
 
-__all__ = ["free_mask", "free_speech", "free_words", "own_words", "turned"]
+__all__ = ["free_mask", "free_speech", "free_words", "own_words", "turned", "utterances"]
 
 
 def free_words(vocabulary: Vocabulary, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,3 +54,14 @@ def own_words(words: Tensor, lengths: Tensor, vocabulary: Vocabulary) -> tuple[T
     opened = torch.where(opens, place, 0).cummax(1).values
     mine = (words.gather(1, opened) == vocabulary.you) & ~opens & (place < lengths[:, None])
     return mine, place - opened - 1
+
+
+def utterances(words: Iterable[int], vocabulary: Vocabulary) -> list[tuple[bool, str]]:
+    """The utterances of a dialogue: whether its reader (or the attacker) said each, and the words without ``<eos>``."""
+    found: list[tuple[bool, list[str]]] = []
+    for word in words:
+        if word in (vocabulary.you, vocabulary.them):
+            found.append((word == vocabulary.you, []))
+        elif word not in (vocabulary.eos, vocabulary.pad):
+            found[-1][1].append(vocabulary.words[word])
+    return [(mine, " ".join(said)) for mine, said in found]

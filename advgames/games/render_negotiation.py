@@ -12,8 +12,9 @@ from advgames.dialogue.acts import ACCEPT, INSIST
 from advgames.dialogue.grammar import Grammar
 from advgames.dialogue.phrases import PLURALS, wordings
 from advgames.dialogue.reading import choice_text
+from advgames.dialogue.speech import utterances
 from advgames.dialogue.splits import ITEMS, NO_DEAL
-from advgames.dialogue.vocabulary import SELECTION, Vocabulary
+from advgames.dialogue.vocabulary import SELECTION
 from advgames.games.negotiation_state import OUTCOMES
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "prompt",
     "things_to_say",
     "transcript",
-    "utterances",
     "worth",
 ]
 
@@ -80,17 +80,6 @@ def worth(values: Sequence[int]) -> str:
     """What a piece of each item is worth to somebody: ``a book is worth 4, a hat 3 and a ball 0``."""
     book, hat, ball = (f"a {name} {'is worth ' if i == 0 else ''}{values[i]}" for i, name in enumerate(ITEMS))
     return f"{book}, {hat} and {ball}"
-
-
-def utterances(words: Iterable[int], vocabulary: Vocabulary) -> list[tuple[bool, str]]:
-    """The utterances of a dialogue: whether its reader (or the attacker) said each, and the words without ``<eos>``."""
-    found: list[tuple[bool, list[str]]] = []
-    for word in words:
-        if word in (vocabulary.you, vocabulary.them):
-            found.append((word == vocabulary.you, []))
-        elif word not in (vocabulary.eos, vocabulary.pad):
-            found[-1][1].append(vocabulary.words[word])
-    return [(mine, " ".join(said)) for mine, said in found]
 
 
 def acts_said(acts: Sequence[int], mine: Sequence[bool], grammar: Grammar) -> list[tuple[bool, str]]:

@@ -129,7 +129,7 @@ def _task(game: str, name: str, settings: Any) -> Any:
     if game == "negotiation":
         from advgames.tasks.negotiations import load_negotiation
 
-        return load_negotiation(name, None, settings.scenarios)
+        return load_negotiation(name)
     from advgames.tasks import load_task
 
     return load_task(name, None, settings.train_size, settings.validation_size, settings.test_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -93,14 +93,13 @@ class NegotiationTask:
         return pairs[rng.permutation(rng.seed_tensor([_ORDER_SEED]), "scenarios", 0, len(pairs))[0]]
 
 
-def load_negotiation(name: str, root: str | Path | None = None, scenarios: str | None = None) -> NegotiationTask:
+def load_negotiation(name: str, root: str | Path | None = None) -> NegotiationTask:
     """A negotiation task by name.
 
     Args:
         name: ``"bargains"`` (embedded: generated scenarios, and dialogues that scripted negotiators hold) or
             ``"deal-or-no-deal"`` (the published dialogues, read from the data root).
         root: folder of the data files; default: the environment variable ADVGAMES_DATA.
-        scenarios: a file to take scenarios from in place of the task's own.
 
     Raises:
         UnknownNameError: no such task.
@@ -108,8 +107,7 @@ def load_negotiation(name: str, root: str | Path | None = None, scenarios: str |
     """
     if name not in NEGOTIATIONS:
         raise UnknownNameError("task", name, NEGOTIATIONS)
-    task = NEGOTIATIONS[name](root)
-    return task if scenarios is None else replace(task, pairs=lambda: read_scenarios(scenarios))
+    return NEGOTIATIONS[name](root)
 
 
 def _deal_or_no_deal(root: str | Path | None) -> NegotiationTask:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
 from advgames.dialogue.corpus import Corpus
-from advgames.files import load_tensors, save_tensors
+from advgames.resumed import resumed
 from advgames.tasks.negotiations import NegotiationTask
 from advgames.tasks.trained import cache_folder, digest, keep
 from advgames.victims.negotiator import Negotiator
@@ -43,35 +42,16 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
     train, validation = task.corpus("train"), task.corpus("val")
     key = _key(task, model, train, validation)
     file = cache_folder() / f"{key}.training"
-    keep(key, model, lambda: _learn(SupervisedTrainer(model, train, validation, task.recipe), file, told))
-    with suppress(OSError):
-        file.unlink(missing_ok=True)  # now that the weights are kept
-    return model.eval()
+    trainer = SupervisedTrainer(model, train, validation, task.recipe)
 
-
-def _learn(trainer: SupervisedTrainer, file: Path, told: Told | None) -> None:
-    """Train to the end, with the state in a file after every epoch, from what is in the file already."""
-    _resume(trainer, file)
-    while trainer.step():
-        _save(trainer, file)
+    def tell() -> None:
         if told:
             told(trainer.epoch, len(trainer.recipe.rates), trainer.history[-1])
 
-
-def _resume(trainer: SupervisedTrainer, file: Path) -> None:
-    """Take back the state in the file, if it is whole and of this training."""
-    tensors, history = trainer.state()
-    try:
-        found, told = load_tensors(file)
-        trainer.restore(found, told["history"])
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError):
-        trainer.restore(tensors, history)
-
-
-def _save(trainer: SupervisedTrainer, file: Path) -> None:
-    tensors, history = trainer.state()
-    with suppress(OSError):  # a folder that cannot be written is no reason to stop
-        save_tensors(file, tensors, {"history": history})
+    keep(key, model, lambda: resumed(file, trainer, trainer.step, tell, every=0.0, optional=True))
+    with suppress(OSError):
+        file.unlink(missing_ok=True)  # now that the weights are kept
+    return model.eval()
 
 
 def _key(task: NegotiationTask, model: Negotiator, train: Corpus, validation: Corpus) -> str:

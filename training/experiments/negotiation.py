@@ -18,6 +18,7 @@ from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.corpus import Corpus
 from advgames.errors import SettingError
 from advgames.games import NegotiationGame
+from advgames.resumed import resumed
 from advgames.tasks.negotiations import NegotiationTask, load_negotiation
 from advgames.tasks.negotiators import read_negotiator, save_negotiator
 from advgames.tasks.supervised import supervised_negotiator
@@ -25,7 +26,6 @@ from advgames.training.adversarial_dialogue import AdversarialTraining, DuelReci
 from advgames.training.experiments.negotiation_cells import CELLS, play_cell, summary
 from advgames.training.experiments.negotiation_tables import describe_models, tables
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
-from advgames.training.resumed import resumed
 from advgames.victims.negotiator import Negotiator
 from advgames.victims.supervised import HeldOutLosses
 
@@ -97,7 +97,7 @@ class Laboratory:
     def _supervised(self) -> Negotiator:
         def told(epoch: int, epochs: int, losses: HeldOutLosses) -> None:
             what = f"perplexity {losses.perplexity:.2f}, outcome {losses.outcome:.3f}"
-            print(f"sv: epoch {epoch} of {epochs}, {what}", file=sys.stderr, flush=True)
+            _say(f"sv: epoch {epoch} of {epochs}, {what}")
 
         return supervised_negotiator(self.task, told)
 
@@ -120,8 +120,8 @@ class Laboratory:
         game = self.game(adversarial=True)
         duel = AdversarialTraining(game, self.model("rl"), self.model("attack-rl"), self.duels, self.corpus())
 
-        def told() -> str:
-            return f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}"
+        def told() -> None:
+            _say(f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}")
 
         resumed(self._part("robust"), duel, duel.step, told)
         return duel.target
@@ -137,13 +137,11 @@ class Laboratory:
             learner.run(min(learner.done + 512, learner.recipe.dialogues))
             return True
 
-        def told() -> str:
+        def told() -> None:
             last = learner.history[-(512 // learner.recipe.batch_size) :]
             mean = {key: sum(h[key] for h in last) / len(last) for key in ("reward", "agreement")}
-            return (
-                f"{name}: {learner.done} of {learner.recipe.dialogues} dialogues, reward {mean['reward']:.2f}, "
-                f"agreement {mean['agreement']:.2f}"
-            )
+            done = f"{learner.done} of {learner.recipe.dialogues} dialogues"
+            _say(f"{name}: {done}, reward {mean['reward']:.2f}, agreement {mean['agreement']:.2f}")
 
         resumed(self._part(name), learner, step, told)
         return learner.model
@@ -151,6 +149,10 @@ class Laboratory:
     def _part(self, name: str) -> Path:
         """Where a training that is not done is kept."""
         return self.out / f"{name}.part.safetensors"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -174,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     for cell in CELLS:
         if given.only is None or given.only in cell.name:
             play_cell(laboratory, cell, given.scenarios, given.chunk)
-            print(summary(laboratory.out, cell, given.scenarios), file=sys.stderr, flush=True)
+            _say(summary(laboratory.out, cell, given.scenarios))
     print(describe_models(laboratory))
     print(tables(laboratory.out, given.scenarios))
 

@@ -13,6 +13,8 @@ import numpy as np
 from advgames.agents import Agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
+from advgames.dialogue.speech import utterances
+from advgames.dialogue.vocabulary import SELECTION
 from advgames.errors import SettingError
 from advgames.training.dialogues import converse
 
@@ -196,10 +198,7 @@ def malicious_sentences(laboratory: Laboratory, target: str, dialogues: int = 51
     gain = state.scores[:, 0] - state.scores[:, 1]
     counts: dict[str, int] = {}
     for row in (gain >= best).nonzero()[:, 0].tolist():
-        words = names.decode(state.words[row].tolist())
-        said = " ".join(words).split("YOU:")[1:]
-        own = [part.split("<eos>")[0].split("THEM:")[0].strip() for part in said]
-        own = [part for part in own if part and "<selection>" not in part]
+        own = [text for mine, text in utterances(state.words[row].tolist(), names) if mine and text != SELECTION]
         if own:
             counts[own[-1]] = counts.get(own[-1], 0) + 1
     if not counts:

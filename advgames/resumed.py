@@ -1,10 +1,10 @@
-"""Long trainings that go on where they were stopped: one file beside the result, written between two steps."""
+"""Long trainings that go on where they were stopped: one file, written between two steps."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,12 @@ class Resumable(Protocol):
 
 
 def resumed(
-    file: Path, training: Resumable, step: Callable[[], bool], told: Callable[[], str], every: float = 30.0
+    file: Path,
+    training: Resumable,
+    step: Callable[[], bool],
+    told: Callable[[], object],
+    every: float = 30.0,
+    optional: bool = False,
 ) -> None:
     """Step until there is nothing left, from where `file` says.
 
@@ -36,21 +41,29 @@ def resumed(
             caller's to delete, once the result is safe.
         training: what is trained.
         step: one step of it; False: there was none left.
-        told: what to say of the last step.
+        told: called after every step.
+        every: seconds between two writings.
+        optional: a file that is damaged counts for nothing, and one that cannot be written is no reason to stop.
 
     Raises:
         DataFileError: the file is damaged.
     """
     if file.exists():
+        begin = training.state()
         try:
             tensors, values = load_tensors(file)
             training.restore(tensors, values["values"])
-        except (OSError, ValueError, LookupError, RuntimeError) as error:
-            raise DataFileError(f"{file}: an interrupted training that cannot be read ({error}); delete it") from error
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+            if not optional:
+                raise DataFileError(
+                    f"{file}: an interrupted training that cannot be read ({error}); delete it"
+                ) from error
+            training.restore(*begin)
     saved = time.monotonic()
     while step():
-        print(told(), file=sys.stderr, flush=True)
         if time.monotonic() - saved >= every:
             tensors, values = training.state()
-            save_tensors(file, tensors, {"values": values})
+            with suppress(*([OSError] if optional else [])):
+                save_tensors(file, tensors, {"values": values})
             saved = time.monotonic()
+        told()
