@@ -150,7 +150,9 @@ def test_a_cell_goes_on_where_it_was_killed(tmp_path: Path) -> None:
 def test_every_kind_of_cell_is_played(name: str, laboratory: Laboratory) -> None:
     play_cell(laboratory, PLAYED[name], scenarios=2, chunk=2)
     found = result(laboratory.out, PLAYED[name], 2)
-    assert len(found.adversary) == len(found.target) == len(found.agreed) == len(found.turns) == 2
+    assert (
+        len(found.adversary) == len(found.target) == len(found.agreed) == len(found.efficient) == len(found.turns) == 2
+    )
     assert summary(laboratory.out, PLAYED[name], 2).startswith(f"{name}: 2 scenarios, ")
 
 
@@ -170,7 +172,8 @@ def test_sentences_are_those_that_gained_most(laboratory: Laboratory) -> None:
 
 def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -> None:
     def played(name: str, adversary: list[float], target: list[float]) -> None:
-        line = {"first": 0, "adversary": adversary, "target": target, "agreed": [True] * len(target)}
+        deals = [True] * len(target)
+        line = {"first": 0, "adversary": adversary, "target": target, "agreed": deals, "efficient": deals}
         file = tmp_path / "cells" / f"{name}.jsonl"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({**line, "turns": [4] * len(target), "seconds": 1.0}) + "\n")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CELLS", "Cell", "Result", "malicious_sentences", "play_cell", "result", "summary"]
 
+_LISTS = ("adversary", "target", "agreed", "efficient", "turns")
 FIRST_SEED = 10**12  # of the tables' matches: nothing was trained on their draws
 
 
@@ -89,11 +90,12 @@ CELLS = (
 
 @dataclass
 class Result:
-    """What happened in a cell, scenario by scenario."""
+    """What happened in a cell, scenario by scenario; `efficient` are agreements on the Pareto frontier."""
 
     adversary: list[float] = field(default_factory=list)
     target: list[float] = field(default_factory=list)
     agreed: list[bool] = field(default_factory=list)
+    efficient: list[bool] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -108,6 +110,7 @@ class Result:
             "interval": float(1.96 * gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else float("nan"),
             "par": 100 * float((gain > 0).mean()),
             "agreement": 100 * float(np.mean(self.agreed)),
+            "pareto": 100 * sum(self.efficient) / max(sum(self.agreed), 1),
             "turns": float(np.mean(self.turns)),
         }
 
@@ -138,6 +141,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
                 "adversary": state.scores[:, 0].tolist(),
                 "target": state.scores[:, 1].tolist(),
                 "agreed": [bool(a) for a in measures["agreement"]],
+                "efficient": [bool(e == 1) for e in measures["pareto"]],
                 "turns": state.turn.tolist(),
                 "seconds": time.perf_counter() - began,
                 "examples": [laboratory.task.vocabulary.decode(words) for words in state.words[:2].tolist()],
@@ -157,10 +161,10 @@ def result(out: Path, cell: Cell, scenarios: int) -> Result:
             break
         if line["first"] != len(found.adversary):
             raise SettingError(f"{file}: scenario {line['first']} follows {len(found.adversary)}: delete the file")
-        for name in ("adversary", "target", "agreed", "turns"):
+        for name in _LISTS:
             getattr(found, name).extend(line[name])
         found.seconds += line["seconds"]
-    for name in ("adversary", "target", "agreed", "turns"):
+    for name in _LISTS:
         setattr(found, name, getattr(found, name)[:scenarios])
     return found
 

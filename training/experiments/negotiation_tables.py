@@ -71,7 +71,7 @@ def _ours(out: Path, cell: Cell, scenarios: int) -> str:
     if not found.adversary:
         return ""
     f = found.figures()
-    agreed = f", agreement {f['agreement']:.1f}" if cell.both_choose else ""
+    agreed = f", agreement {f['agreement']:.1f}, Pareto {f['pareto']:.1f}" if cell.both_choose else ""
     many = "" if len(found.adversary) == scenarios else f" [{len(found.adversary)}]"
     return (
         f"{f['adversary']:.2f} v {f['target']:.2f} ({f['advantage']:+.2f} ± {f['interval']:.2f}) PAR {f['par']:.1f}"
