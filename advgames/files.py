@@ -30,14 +30,22 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Write tensors, and values that JSON can hold, as one safetensors file; missing folders are made."""
+    """Write tensors, and values that JSON can hold, as one safetensors file; missing folders are made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file  # here, since the command line imports this module before it needs torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # one storage each, on the CPU: the format refuses tensors that share memory
     whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     told = {name: json.dumps(value) for name, value in values.items()}
-    replace_whole(path, lambda part: save_file(whole, part, told))
+    try:
+        replace_whole(path, lambda part: save_file(whole, part, told))
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ def resumed(
     training: Resumable,
     step: Callable[[], bool],
     told: Callable[[], object],
+    what: str = "",
     every: float = 30.0,
     optional: bool = False,
 ) -> None:
@@ -42,28 +43,29 @@ def resumed(
         training: what is trained.
         step: one step of it; False: there was none left.
         told: called after every step.
+        what: what the training follows from: a file of another one is refused.
         every: seconds between two writings.
         optional: a file that is damaged counts for nothing, and one that cannot be written is no reason to stop.
 
     Raises:
-        DataFileError: the file is damaged.
+        DataFileError: the file is damaged, or of another training.
     """
     if file.exists():
         begin = training.state()
         try:
             tensors, values = load_tensors(file)
+            if values["what"] != what:
+                raise ValueError("it is of another training")
             training.restore(tensors, values["values"])
         except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
             if not optional:
-                raise DataFileError(
-                    f"{file}: an interrupted training that cannot be read ({error}); delete it"
-                ) from error
+                raise DataFileError(f"{file}: no training that can go on here ({error}); delete it") from error
             training.restore(*begin)
     saved = time.monotonic()
     while step():
         if time.monotonic() - saved >= every:
             tensors, values = training.state()
-            with suppress(*([OSError] if optional else [])):
-                save_tensors(file, tensors, {"values": values})
+            with suppress(OSError) if optional else nullcontext():
+                save_tensors(file, tensors, {"what": what, "values": values})
             saved = time.monotonic()
         told()

@@ -247,8 +247,8 @@ class ArbitraryTurn(Baiter):
     Args:
         otherwise: ``"delayed"`` or ``"transfer"``.
         enough_reactive, enough_preemptive: a loss below which an attack is made. Algorithm 7 prints 0 for both; the
-            released program asks for -5 and -2. Under ``loss="gain"`` that is a gain of more than 5 and 2 points where
-            the choice is the target's first, and of more still where it is not.
+            released program asks for -5 and -2. Under ``loss="gain"`` -5 is a gain of more than 5 points where the
+            choice is the target's first, and of more still where it is not; a preemptive attack's loss is a mean.
         samples: replies by which a preemptive attack is judged.
         sentences: the list L of the transfer attack, or a text file.
         options: as of :class:`Baiter`.

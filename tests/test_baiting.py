@@ -16,6 +16,7 @@ from advgames.agents.negotiators import NeuralNegotiator
 from advgames.attacks.word_search import Talks, Target, WordSearch, choice_gains
 from advgames.dialogue import speech
 from advgames.dialogue.speech import turned
+from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import AccessError, DataFileError, SettingError, UnknownNameError, VictimError
 from advgames.games import NegotiationGame, NegotiationState
 from advgames.tasks.negotiators import save_negotiator
@@ -158,9 +159,19 @@ def test_a_closing_talk_is_part_of_the_memory(target: str) -> None:
     fresh = Preemptive(own, n=1, samples=1)
     fresh.reset(play.access(state, "attacker"))
     fresh.restore(agents["attacker"].memory())
+    assert torch.equal(fresh.queries, agents["attacker"].queries) and (fresh.queries > 0).any()
     move = fresh.act(play.observe(state, "attacker"), play.access(state, "attacker"))
     talking = state.speaker == 0
     assert talking.any() and (move[talking, 1] == WORDS.selection).all()
+
+
+def test_no_deal_gains_what_walking_away_does(target: str) -> None:
+    play, agent = game(target, walk_away_attacker=2.0, walk_away_defender=0.5), Reactive(model(seed=8))
+    state = play.reset(range(3))
+    access = play.access(state, "attacker")
+    agent.reset(access)
+    gain = agent.talks(play.observe(state, "attacker"), access).gain
+    assert gain[:, NO_DEAL:].tolist() == [[1.5, 1.5]] * 3 and (gain[:, :NO_DEAL] != 1.5).any()
 
 
 def test_what_is_refused(target: str, tmp_path: Path) -> None:

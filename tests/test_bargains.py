@@ -16,6 +16,7 @@ from advgames.agents import NeuralNegotiator
 from advgames.dialogue.acts import ACCEPT, INSIST, KINDS, PROPOSE, act_kind
 from advgames.dialogue.corpus import Line, format_line, read_lines
 from advgames.dialogue.scenarios import all_scenarios
+from advgames.files import load_tensors, save_tensors
 from advgames.games import NegotiationGame
 from advgames.tasks import trained
 from advgames.tasks.bargains import DIALOGUES, MAX_TURNS, hold_dialogues
@@ -204,7 +205,7 @@ def test_recipes_dialogues_and_sizes_are_told_apart(folder: Path) -> None:
     assert len({tuple(model[:50].tolist()) for model in models}) == len(tasks)
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "other"])
+@pytest.mark.parametrize("damage", ["none", "cut", "other", "half"])
 def test_a_training_that_was_cut_off_goes_on(folder: Path, damage: str) -> None:
     heard: list[int] = []
 
@@ -227,6 +228,9 @@ def test_a_training_that_was_cut_off_goes_on(folder: Path, damage: str) -> None:
         file.write_bytes(file.read_bytes()[:100])
     elif damage == "other":
         file.write_bytes(b"")
+    elif damage == "half":  # the weights can be taken, what goes with them cannot
+        tensors, values = load_tensors(file)
+        save_tensors(file, tensors, {**values, "values": [["no", "losses"], 3]})
     heard.clear()
     assert torch.equal(weights(supervised_negotiator(small(), lambda *event: until(9, *event))), whole)
     assert heard == ([4] if damage == "none" else [1, 2, 3, 4])

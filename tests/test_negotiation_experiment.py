@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
+from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.errors import DataFileError, SettingError
+from advgames.files import load_tensors
 from advgames.games import NegotiationGame
 from advgames.resumed import resumed
 from advgames.tasks.negotiations import load_negotiation
-from advgames.training.adversarial_dialogue import DuelRecipe
+from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
 from advgames.training.bench_negotiation import talkative
 from advgames.training.dialogues import converse
-from advgames.training.experiments import negotiation_tables
+from advgames.training.experiments import negotiation_cells, negotiation_tables
 from advgames.training.experiments.negotiation import Laboratory
 from advgames.training.experiments.negotiation_cells import CELLS, Cell, malicious_sentences, play_cell, result, summary
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
@@ -36,7 +39,7 @@ def laboratory(tmp_path: Path) -> Laboratory:
     return small(tmp_path)
 
 
-def small(out: Path) -> Laboratory:
+def small(out: Path, **changes: Any) -> Laboratory:
     """Little models that have hardly learned anything, of a few short dialogues."""
     whole = load_negotiation("bargains")
     recipe = SupervisedRecipe(epochs=1, learning_rate=0.5, smallest=0.5)
@@ -44,7 +47,13 @@ def small(out: Path) -> Laboratory:
         whole, read=lambda split: whole.lines(split)[:64], words=whole.vocabulary, sizes=SMALL, recipe=recipe
     )
     learn = ReinforceRecipe(batch_size=4, reward="advantage", supervised_every=0)
-    return Laboratory(out, task, dialogues=8, batch_size=4, duels=DuelRecipe(1, 4, learn, learn))
+    return Laboratory(
+        out, task, **{"dialogues": 8, "batch_size": 4, "duels": DuelRecipe(1, 4, learn, learn), **changes}
+    )
+
+
+def weights(laboratory: Laboratory, name: str) -> Tensor:
+    return torch.cat([weight.flatten() for weight in laboratory.model(name).state_dict().values()])
 
 
 def test_every_model_is_trained_once(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +61,7 @@ def test_every_model_is_trained_once(laboratory: Laboratory, monkeypatch: pytest
     paths = {name: laboratory.path(name) for name in ("robust", "attack-robust", "attack-sv")}
     names = {"sv", "rl", "attack-rl", *paths}
     assert {file.name for file in laboratory.out.iterdir()} == {f"{name}.safetensors" for name in names}
-    weights = {name: torch.cat([w.flatten() for w in laboratory.model(name).state_dict().values()]) for name in names}
-    ordered = [weights[name] for name in sorted(names)]
+    ordered = [weights(laboratory, name) for name in sorted(names)]
     assert all(not torch.equal(a, b) for n, a in enumerate(ordered) for b in ordered[:n])
     monkeypatch.setattr(Reinforce, "run", None)
     assert {name: laboratory.path(name) for name in paths} == paths
@@ -61,38 +69,38 @@ def test_every_model_is_trained_once(laboratory: Laboratory, monkeypatch: pytest
         laboratory.path("attack-nobody")
 
 
-def test_a_reinforced_training_stopped_goes_on_exactly(laboratory: Laboratory) -> None:
-    opponent, file = NeuralNegotiator(laboratory.path("sv")), laboratory.out / "part.safetensors"
+def test_a_training_that_was_killed_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between two turns of the duel: the models that were done stay, and the duel has one turn left."""
+    whole, killed = (small(tmp_path / name, every=0.0) for name in ("whole", "killed"))
+    expected = weights(whole, "robust")
+    step, turns, until = AdversarialTraining.step, list[int](), 1
 
-    def learner(seed: int = 0) -> Reinforce:
-        recipe = ReinforceRecipe(dialogues=12, batch_size=2, supervised_every=4, supervised_batch=4, seed=seed)
-        return Reinforce(laboratory.game(), laboratory.model("sv"), opponent, recipe, laboratory.corpus())
+    def stepped(duel: AdversarialTraining) -> bool:
+        if duel.turn >= until:
+            raise KeyboardInterrupt
+        turns.append(duel.turn)
+        return step(duel)
 
-    def stepping(learning: Reinforce, stop: int = 99) -> Callable[[], bool]:
-        def step() -> bool:
-            if learning.done >= stop:
-                raise KeyboardInterrupt
-            before = learning.done
-            learning.run(min(before + 4, 12))
-            return learning.done > before
-
-        return step
-
-    whole = learner()
-    resumed(laboratory.out / "whole.safetensors", whole, stepping(whole), str, every=99.0)
-    assert not (laboratory.out / "whole.safetensors").exists()  # it was quick enough
-    first = learner()
+    monkeypatch.setattr(AdversarialTraining, "step", stepped)
     with pytest.raises(KeyboardInterrupt):
-        resumed(file, first, stepping(first, 8), str, every=0.0)
-    second = learner()
-    resumed(file, second, stepping(second), str, every=0.0)
-    assert second.done == 12 and len(second.history) == len(whole.history)
-    assert file.exists()  # until its result is safe
-    pairs = zip(second.model.state_dict().values(), whole.model.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(DataFileError, match=r"part\.safetensors: an interrupted training that cannot be read"):
-        resumed(file, learner(), lambda: False, str)
+        killed.path("robust")
+    part = killed.out / "robust.part.safetensors"
+    assert part.exists() and not (killed.out / "robust.safetensors").exists()
+    kept = part.read_bytes()
+    other = DuelRecipe(1, 5, killed.duels.target, killed.duels.adversary)
+    with pytest.raises(DataFileError, match=r"robust\.part.*another training"):
+        small(killed.out, duels=other).path("robust")
+    part.write_bytes(kept[:1000])
+    with pytest.raises(DataFileError, match=r"robust\.part\.safetensors: no training that can go on here"):
+        small(killed.out).path("robust")
+    part.write_bytes(kept)
+    until = 2
+    monkeypatch.setattr(AdversarialTraining, "step", lambda duel: duel.turn < 2 and stepped(duel))
+    assert torch.equal(weights(small(killed.out), "robust"), expected)
+    assert turns == [0, 1] and not part.exists()
+    part.write_bytes(kept)  # as after a kill between the two: the model is there
+    small(killed.out).path("robust")
+    assert not part.exists()
 
 
 class Counting:
@@ -108,21 +116,42 @@ class Counting:
         self.steps = tensors["steps"]
 
 
-def test_no_more_is_lost_than_was_said(tmp_path: Path) -> None:
-    """With `every` at 0 each step is kept before the next begins."""
-    file = tmp_path / "part.safetensors"
+def test_nothing_is_lost_that_was_told(tmp_path: Path) -> None:
+    """With `every` at 0 each step is kept before anybody hears of it."""
+    file, heard = tmp_path / "part.safetensors", list[int]()
     for begin in (0, 3, 6):
         training = Counting()
 
         def step(training: Counting = training, begin: int = begin) -> bool:
             if training.steps >= begin + 3:
                 raise KeyboardInterrupt
-            training.steps += 1
+            training.steps = training.steps + 1
             return True
 
+        def told() -> None:
+            heard.append(int(load_tensors(file)[0]["steps"]))
+
         with pytest.raises(KeyboardInterrupt):
-            resumed(file, training, step, str, every=0.0)
-        assert int(training.steps) == begin + 3
+            resumed(file, training, step, told, every=0.0)
+    assert heard == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_file_that_cannot_be_written_stops_what_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("no space left")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    counting, left = Counting(), [3]
+
+    def step() -> bool:
+        left[0] -= 1
+        return left[0] >= 0
+
+    resumed(tmp_path / "part", counting, step, lambda: None, every=0.0, optional=True)
+    assert left == [-1]
+    left[0] = 3
+    with pytest.raises(OSError, match="no space left"):
+        resumed(tmp_path / "part", counting, step, lambda: None, every=0.0)
 
 
 def test_a_cell_goes_on_where_it_was_killed(tmp_path: Path) -> None:
@@ -144,40 +173,90 @@ def test_a_cell_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     file.write_text("\n".join(reversed(file.read_text().splitlines())) + "\n")
     with pytest.raises(SettingError, match="scenario 5 follows 0: delete the file"):
         result(parts.out, cell, 6)
+    file.write_text('{"first": 0, "adversary": [1.0], "target": [1.0], "agreed": [true], "turns": [3]}\n')
+    with pytest.raises(SettingError, match="a line without efficient: delete the file"):
+        result(parts.out, cell, 6)
 
 
-@pytest.mark.parametrize("name", ["sv-supervised", "rl-rl-attack", "sv-reactive-n2", "sv-preemptive-n2", "sv-ra-pa-da"])
-def test_every_kind_of_cell_is_played(name: str, laboratory: Laboratory) -> None:
-    play_cell(laboratory, PLAYED[name], scenarios=2, chunk=2)
-    found = result(laboratory.out, PLAYED[name], 2)
-    assert (
-        len(found.adversary) == len(found.target) == len(found.agreed) == len(found.efficient) == len(found.turns) == 2
-    )
-    assert summary(laboratory.out, PLAYED[name], 2).startswith(f"{name}: 2 scenarios, ")
+@pytest.mark.parametrize(
+    ("name", "kind", "speaks", "adversarial"),
+    [
+        ("sv-supervised", NeuralNegotiator, "sv", False),
+        ("rl-none", NeuralNegotiator, "rl", False),
+        ("rl-rl-attack", NeuralNegotiator, "attack-rl", True),
+        ("sv-transfer", Transfer, "rl", True),
+        ("rl-reactive-n3", Reactive, "rl", True),
+        ("sv-preemptive-n2", Preemptive, "rl", True),
+        ("sv-ra-pa-da", ArbitraryTurn, "rl", True),
+        ("rl-ra-pa-ta", ArbitraryTurn, "rl", True),
+    ],
+)
+def test_every_kind_of_cell_is_played(
+    name: str, kind: type, speaks: str, adversarial: bool, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whom, against whom, on draws that nothing was trained on."""
+    seen: list[tuple[NegotiationGame, Any, list[int]]] = []
+
+    def spied(game: NegotiationGame, players: Any, seeds: Any) -> Any:
+        seen.append((game, players, list(seeds)))
+        return converse(game, players, seeds)
+
+    cell = PLAYED[name]
+    for target in ("sv", "rl"):
+        (laboratory.out / f"sentences-{target}.txt").write_text("i want the hats\n")
+    monkeypatch.setattr(negotiation_cells, "converse", spied)
+    play_cell(laboratory, cell, scenarios=2, chunk=2)
+    found = result(laboratory.out, cell, 2)
+    assert all(len(part) == 2 for part in (found.adversary, found.target, found.agreed, found.efficient, found.turns))
+    assert summary(laboratory.out, cell, 2).startswith(f"{name}: 2 scenarios, ")
+    ((game, players, seeds),) = seen
+    assert type(players["attacker"]) is kind and players["attacker"].weights == laboratory.path(speaks)
+    assert players["defender"].weights == game.settings.target == laboratory.path(cell.target)
+    assert game.settings.adversarial == adversarial and seeds == [10**12, 10**12 + 1]
+    assert getattr(players["attacker"], "n", cell.n) == cell.n
+    assert (name.endswith("ta")) == (getattr(players["attacker"], "otherwise", "") == "transfer")
 
 
-def test_sentences_are_those_that_gained_most(laboratory: Laboratory) -> None:
-    """The last ones before the end of dialogues that gained so much, the most frequent first, found once."""
-    file = malicious_sentences(laboratory, "sv", dialogues=64, best=-10.0)
-    everything = file.read_text().splitlines()
-    assert everything and not {"<selection>", "YOU:", "THEM:", "<eos>"} & set(" ".join(everything).split())
-    assert malicious_sentences(laboratory, "sv", dialogues=64, best=11.0) == file
-    file.unlink()
-    few = malicious_sentences(laboratory, "sv", dialogues=64, best=3.0).read_text().splitlines()
-    assert set(few) < set(everything)
+def test_sentences_are_those_that_gained_most(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adversary's last before the end, of dialogues that gained so much, the most frequent first; found once."""
+    game, said = laboratory.game(adversarial=True), laboratory.task.vocabulary
+    dialogues = {
+        "YOU: i want 1 hat <eos> THEM: deal <eos> YOU: you get 2 books <eos> THEM: <selection>": (9.0, 4.0),
+        "THEM: no <eos> YOU: deal <eos> THEM: <selection>": (10.0, 0.0),
+        "YOU: i want 1 hat <eos> THEM: what do you want ? <eos> YOU: deal <eos> THEM: no <eos> YOU: <selection>": (
+            8.0,
+            1.0,
+        ),
+        "YOU: i want 3 balls <eos> THEM: <selection>": (6.0, 2.0),
+        "THEM: i want 3 balls <eos> YOU: <selection>": (9.0, 0.0),
+    }
+    state = game.reset(range(len(dialogues)))
+    state.words[:] = said.pad
+    for row, (text, scores) in enumerate(dialogues.items()):
+        words = said.encode(text.split(), strict=True)
+        state.words[row, : len(words)] = torch.tensor(words)
+        state.scores[row] = torch.tensor(scores)
+    laboratory.path("attack-sv")
+    monkeypatch.setattr(negotiation_cells, "converse", lambda *_: state)
+    file = malicious_sentences(laboratory, "sv")
+    assert file.read_text() == "deal\nyou get 2 books\n"
+    state.scores[:] = 0.0
+    assert malicious_sentences(laboratory, "sv") == file
     file.unlink()
     with pytest.raises(SettingError, match="nothing to transfer"):
-        malicious_sentences(laboratory, "sv", dialogues=8, best=11.0)
+        malicious_sentences(laboratory, "sv")
 
 
 def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -> None:
-    def played(name: str, adversary: list[float], target: list[float]) -> None:
-        deals = [True] * len(target)
+    def played(name: str, adversary: list[float], target: list[float], deals: Sequence[bool] = (True, True)) -> None:
+        deals = deals[: len(target)]
         line = {"first": 0, "adversary": adversary, "target": target, "agreed": deals, "efficient": deals}
         file = tmp_path / "cells" / f"{name}.jsonl"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({**line, "turns": [4] * len(target), "seconds": 1.0}) + "\n")
 
+    played("sv-supervised", [5.0, 0.0], [7.0, 0.0], [True, False])
+    played("rl-none", [0.0, 0.0], [0.0, 0.0], [False, False])
     played("sv-reactive-n2", [9.0, 7.0], [3.0, 7.0])  # advantages 6 and 0
     played("sv-rl-attack", [8.0, 8.0], [4.0, 4.0])
     played("sv-transfer", [5.0], [3.0])
@@ -189,7 +268,9 @@ def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -
     assert "| 5.00 v 3.00 (+2.00 ± nan) PAR 100.0 [1] | 6.41 v 6.54 (-0.13) PAR 44.4 |" in text
     assert "| 3 | 5.00 v 3.50 (+1.50 ± 2.94) PAR 50.0 | 8.81 v 3.62 (+5.19) PAR 92.0 |" in text
     assert "| none |  | 7.23 v 4.55 (+2.68) PAR 75.8, agreement 89.6 |" in text
-    assert "| SV v SV |  | 5.40 v 5.50 (-0.10), agreement 87.9 |" in text
+    own = "2.50 v 3.50 (-1.00 ± 1.96) PAR 0.0, agreement 50.0, Pareto 100.0"
+    assert f"| SV v SV | {own} | 5.40 v 5.50 (-0.10), agreement 87.9 |" in text
+    assert "PAR 0.0, agreement 0.0, Pareto nan | 5.05 v 5.00 (+0.05) PAR 44.7, agreement 76.4 |" in text
     assert negotiation_tables.orderings(tmp_path, 2) == [
         "- sv: reactive > RL attack: FAILS (+3.00, +4.00)",
         "- sv: RL attack > transfer: holds (+4.00, +2.00)",
@@ -198,7 +279,7 @@ def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -
 
 
 def test_names_of_cells_are_their_own() -> None:
-    assert len(PLAYED) == len(CELLS) == 25
+    assert len(PLAYED) == len(CELLS)
     assert Cell("reactive", "rl", (0, 0, 0), n=3).name == "rl-reactive-n3"
 
 

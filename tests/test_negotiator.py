@@ -17,7 +17,7 @@ from advgames.dialogue.splits import NO_DEAL, split_index
 from advgames.dialogue.vocabulary import Vocabulary
 from advgames.errors import SettingError
 from advgames.victims.choosing import Chooser, Tails
-from advgames.victims.decoding import Decoder, sample_words
+from advgames.victims.decoding import Decoder, _inverted, sample_words
 from advgames.victims.negotiator import Negotiator, NegotiatorSizes, choice_logits
 from advgames.victims.supervised import SupervisedRecipe, SupervisedTrainer, evaluate, supervised_loss
 
@@ -121,6 +121,9 @@ def test_the_chooser_is_the_module() -> None:
     wanted = choice_logits(made.outputs(goal, states, embedded, lengths), contexts[:, ::2])
     chooser = Chooser(made)
     torch.testing.assert_close(chooser.choose(contexts, words, lengths), wanted, atol=1e-4, rtol=1e-4)
+    empty = chooser.choose(contexts, words, torch.zeros_like(lengths))  # read as one word
+    torch.testing.assert_close(empty, chooser.choose(contexts, words, torch.ones_like(lengths)))
+    assert chooser.choose(contexts[:0], words[:0], lengths[:0]).shape == (0, 127)
     base = chooser.base(goal, contexts[:, ::2], words, states)
     for cut in (0, 1, 5):
         rows = (lengths > cut).nonzero()[:, 0]
@@ -133,6 +136,9 @@ def test_the_chooser_is_the_module() -> None:
     mixed = words[rows[:, None], following], states[rows[:, None], following]
     tails = Tails(rows, place, *mixed, lengths[rows] - place)
     torch.testing.assert_close(chooser.logits(base, tails), wanted[rows], atol=1e-4, rtol=1e-4)
+    assert chooser.logits(base, tails.take(rows[:0])).shape == (0, 127)
+    whole = Tails(rows[:40], lengths, *(part[:40] for part in mixed), torch.zeros_like(lengths))  # nothing follows
+    torch.testing.assert_close(chooser.logits(base, whole), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_words_are_sampled_as_their_logits_say() -> None:
@@ -152,6 +158,9 @@ def test_a_word_that_may_not_be_said_is_never_sampled() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 1.0, -torch.inf]]).expand(3, -1)
     draws = torch.tensor([0.0, 1 - 2**-24, 1.0])
     assert sample_words(logits, draws, 0.5).tolist() == [1, 3, 3]
+    chances = torch.tensor([[0.25, 0.0, 0.75, 0.0]]).expand(3, -1)
+    falling = torch.tensor([[0.25, 0.26, 0.99, 1.0]]).expand(3, -1)  # as no sum is that is added in order
+    assert _inverted(chances, falling, torch.tensor([0.255, 0.995, 1.0])).tolist() == [2, 2, 2]
 
 
 def test_utterances_are_those_of_each_alone_and_end() -> None:

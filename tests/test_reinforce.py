@@ -28,9 +28,9 @@ def game(**settings: Any) -> NegotiationGame:
     return NegotiationGame(PLAIN, **{**TALK, "adversarial": True, **settings})
 
 
-def learner(recipe: ReinforceRecipe, **changes: Any) -> Reinforce:
+def learner(recipe: ReinforceRecipe, seed: int = 1, **changes: Any) -> Reinforce:
     made = {"corpus": Corpus.of(LINES, WORDS), **changes}
-    return Reinforce(game(), model(seed=1), NeuralNegotiator(model(seed=2).requires_grad_(False)), recipe, **made)
+    return Reinforce(game(), model(seed=seed), NeuralNegotiator(model(seed=2).requires_grad_(False)), recipe, **made)
 
 
 def test_probabilities_are_those_of_the_sampling() -> None:
@@ -119,8 +119,9 @@ def test_a_training_stopped_goes_on_exactly() -> None:
     whole, first = learner(recipe), learner(recipe)
     whole.run()
     first.run(until=4)
-    rest = learner(recipe)
+    rest = learner(recipe, seed=9)
     rest.restore(*first.state())
+    assert rest.done == 4
     rest.run()
     assert rest.history == whole.history and rest.done == 9
     for name, value in whole.model.state_dict().items():
@@ -140,8 +141,8 @@ def test_adversarial_training_alternates_and_resumes() -> None:
     play, corpus = game(), Corpus.of(LINES, WORDS)
     recipe = DuelRecipe(rounds=2, dialogues=3)
 
-    def duel() -> AdversarialTraining:
-        return AdversarialTraining(play, model(seed=3), model(seed=4), recipe, corpus)
+    def duel(seed: int = 3) -> AdversarialTraining:
+        return AdversarialTraining(play, model(seed=seed), model(seed=seed + 1), recipe, corpus)
 
     whole, first = duel(), duel()
     moved = []
@@ -153,8 +154,9 @@ def test_adversarial_training_alternates_and_resumes() -> None:
     assert moved == [[True, False], [False, True]] * 2
     assert not whole.step() and -10 <= whole.advantage <= 10
     first.step()
-    rest = duel()
+    rest = duel(seed=8)
     rest.restore(*first.state())
+    assert rest.turn == 1
     rest.run()
     for name, value in whole.target.state_dict().items():
         assert torch.equal(value, rest.target.state_dict()[name]), name

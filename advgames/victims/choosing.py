@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -84,16 +85,15 @@ class Chooser:
 
     @torch.no_grad()
     def choose(self, contexts: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (B, 127) of every choice (eq. 3.6) after dialogues (B, W) of `lengths` words.
+        """Logits (B, 127) of every choice (eq. 3.6) after dialogues (B, W) of `lengths` words, one at least.
 
         They end before ``<selection>``. Dialogues of about the same length are worked together.
         """
         decoder = self.decoder
         goal, lengths = decoder.goal(contexts), lengths.clamp(min=1)
-        nothing = [words.new_empty(len(words), 0, size, dtype=goal.code.dtype) for size in self._table_sizes()]
-        base = Base(goal.code, contexts[:, ::2], *nothing)
+        base = self._nothing(goal.code, contexts[:, ::2])
         logits = goal.code.new_empty(len(words), NO_DEAL + 2)
-        for rows in torch.split(lengths.argsort(descending=True), _rows(words.device)):
+        for rows in _parts(lengths):
             number = lengths[rows]
             some = words[rows, : int(number[0])]
             states = decoder.states(decoder.begin(len(rows)), some, goal.take(rows), number)
@@ -103,20 +103,17 @@ class Chooser:
     @torch.no_grad()
     def base(self, goal: Tensor, counts: Tensor, words: Tensor, states: Tensor) -> Base:
         """Dialogues (D, T) with the reader's states (D, T, hidden) after each word."""
-        hidden, forward = states.new_zeros(len(words), self.size), []
-        for at in zip(words.T, states.transpose(0, 1), strict=True):
-            hidden = gru_step(hidden, self._gates(0, *at), self._grus[0])
-            forward.append(hidden)
-        stacked = torch.stack(forward, 1)
-        gates = torch.stack([self._gates(1, *at) for at in zip(words.T, states.transpose(0, 1), strict=True)], 1)
-        return Base(goal, counts, stacked, stacked @ self._attend[0], gates)
+        everyone = torch.arange(len(words), device=words.device)
+        whole = Tails(everyone, torch.zeros_like(everyone), words, states, torch.full_like(everyone, words.shape[1]))
+        tables = self._forward(self._nothing(goal, counts), whole, everyone)[:2]
+        forward, gates = (table.view(words.shape[1], len(words), -1).transpose(0, 1) for table in tables)
+        return Base(goal, counts, forward, forward @ self._attend[0], gates)
 
     @torch.no_grad()
     def logits(self, base: Base, tails: Tails) -> Tensor:
-        """Logits (R, 127) of every choice after each tail (eq. 3.6)."""
+        """Logits (R, 127) of every choice after each tail (eq. 3.6); a dialogue has one word at least."""
         logits = tails.states.new_empty(len(tails.place), NO_DEAL + 2)
-        order = (tails.place + tails.lengths).argsort(descending=True, stable=True)
-        for rows in torch.split(order, _rows(logits.device)):
+        for rows in _parts(tails.place + tails.lengths):
             logits[rows] = self._together(base, tails.take(rows))
         return logits
 
@@ -147,47 +144,49 @@ class Chooser:
     ) -> tuple[tuple[Tensor, Tensor, Tensor], list[_At]]:
         """What is known of every word of the dialogues, as in :class:`Base`, (N, ...); and where each step's stands.
 
-        First the words of the dialogues that the tails belong to, then those of the tails.
+        First the beginnings of the dialogues that the tails belong to, then the tails.
         """
         which, dialogue = torch.unique(tails.dialogue, return_inverse=True)
-        number = base.gates.shape[1]
-        forward, gates, begins = self._forward(base, tails, which)
-        attended = torch.cat([base.attended[which].flatten(0, 1), forward[begins[0] :] @ self._attend[0]])
-        early = dialogue * number + place  # (Q, R)
-        row = torch.arange(len(dialogue), device=place.device)
-        begun = torch.tensor(begins, device=place.device)
-        late = begun[(place - tails.place).clamp(0, len(begins) - 1)] + row
-        index = torch.where(place < tails.place, early, late)
-        at: list[_At] = [step[:some] for step, some in zip(index, going, strict=True)]
         first = int(tails.place.amax())
-        if int(tails.place.amin()) == first:  # they lie in order there: nothing needs to be copied
-            at[first:] = [slice(begin, begin + some) for begin, some in zip(begins, going[first:], strict=True)]
+        base = Base(*base[:2], *(part[which, :first] for part in base[2:]))
+        forward, gates, begins = self._forward(base, tails, dialogue)
+        attended = torch.cat([base.attended.flatten(0, 1), forward[begins[0] :] @ self._attend[0]])
+        early = dialogue * first + place[:first]  # (first, R)
+        at: list[_At]
+        if int(tails.place.amin()) == first:  # the tails lie in order: nothing needs to be copied
+            at = [step[:some] for step, some in zip(early, going, strict=False)]
+            at += [slice(begin, begin + some) for begin, some in zip(begins, going[first:], strict=False)]
+        else:
+            begun, row = torch.tensor(begins, device=place.device), torch.arange(len(dialogue), device=place.device)
+            index = begun[(place - tails.place).clamp(0, len(begins) - 1)] + row  # (Q, R)
+            index[:first] = torch.where(place[:first] < tails.place, early, index[:first])
+            at = [step[:some] for step, some in zip(index, going, strict=True)]
         return (forward, attended, gates), at
 
-    def _forward(self, base: Base, tails: Tails, which: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    def _forward(self, base: Base, tails: Tails, dialogue: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         """(forward direction's hidden states (N, S), backward gates (N, 3 S), where each step of the tails begins).
 
-        First those of dialogues `which`, then those of the tails step by step.
+        First those of `base`, then those of the tails step by step; `dialogue` (R,) is where the tails stand in it.
         """
         # the tails that go on are the first ones if all begin at one place; else a few others are worked in vain
         longest = tails.lengths.flip(0).cummax(0).values.flip(0)
         step = torch.arange(int(longest[0]), device=longest.device)[:, None]
         going = (step < longest).sum(1).tolist()
-        known = len(which) * base.gates.shape[1]
+        known = base.gates.shape[0] * base.gates.shape[1]
         begins = [known, *(known + part for part in itertools.accumulate(going))]
         forward = tails.states.new_empty(begins[-1], self.size)
         gates = tails.states.new_empty(begins[-1], 3 * self.size)
-        forward[:known], gates[:known] = base.forward[which].flatten(0, 1), base.gates[which].flatten(0, 1)
+        forward[:known], gates[:known] = base.forward.flatten(0, 1), base.gates.flatten(0, 1)
         hidden = tails.states.new_zeros(len(tails.place), self.size)
         if known:
-            before = base.forward[tails.dialogue, (tails.place - 1).clamp(min=0)]
+            before = base.forward[dialogue, (tails.place - 1).clamp(min=0)]
             hidden = torch.where(tails.place[:, None] > 0, before, hidden)
         for n, some in enumerate(going):
             word, state, here = tails.words[:some, n], tails.states[:some, n], slice(*begins[n : n + 2])
             hidden = gru_step(hidden[:some], self._gates(0, word, state), self._grus[0])
             forward[here] = hidden
             self._gates(1, word, state, out=gates[here])
-        return forward, gates, begins[:-1]
+        return forward, gates, begins
 
     def _backward(self, gates: Tensor, at: list[_At]) -> list[Tensor]:
         """Hidden states of the backward direction at each place, of the dialogues that reach it, each from its end.
@@ -206,9 +205,14 @@ class Chooser:
         """The input's share of a direction's gates, (R, 3 S), from words (R,) and the reader's states (R, hidden)."""
         return torch.addmm(self._word[direction][words], states, self._state[direction], out=out)
 
-    def _table_sizes(self) -> tuple[int, int, int]:
-        return self.size, self.model.sizes.attention, 3 * self.size
+    def _nothing(self, goal: Tensor, counts: Tensor) -> Base:
+        """Dialogues of which nothing has been read yet."""
+        sizes = self.size, self.model.sizes.attention, 3 * self.size
+        return Base(goal, counts, *(goal.new_empty(len(goal), 0, size) for size in sizes))
 
 
-def _rows(device: torch.device) -> int:
-    return _ROWS if device.type == "cpu" else 4096
+def _parts(lengths: Tensor) -> Iterator[Tensor]:
+    """Rows of dialogues of so many words (R,) to be worked together, the longest first."""
+    if len(lengths):
+        order = lengths.argsort(descending=True, stable=True)
+        yield from torch.split(order, _ROWS if lengths.device.type == "cpu" else 4096)

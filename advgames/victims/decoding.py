@@ -135,8 +135,14 @@ def sample_words(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         return logits.argmax(-1)
     chances = torch.softmax(logits / temperature, -1)
-    cumulative = chances.cumsum(-1)
+    return _inverted(chances, chances.cumsum(-1), draws)
+
+
+def _inverted(chances: Tensor, cumulative: Tensor, draws: Tensor) -> Tensor:
+    """The first word (B,) that has a chance and whose cumulative chance (B, V) reaches the draw (B,).
+
+    A sum that is added in parallel need not grow with every word: where none reaches the draw, the likeliest.
+    """
     reached = (cumulative >= draws[:, None] * cumulative[:, -1:]) & (chances > 0)
-    # the first that is reached; where the sum, added in parallel, ends a hair short of itself, the likeliest
-    before = torch.arange(logits.shape[-1] + 1, 1, -1, device=logits.device, dtype=chances.dtype)
+    before = torch.arange(chances.shape[-1] + 1, 1, -1, device=chances.device, dtype=chances.dtype)
     return torch.where(reached, before, chances).argmax(-1)

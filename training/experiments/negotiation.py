@@ -1,13 +1,15 @@
 """C6, negotiation (thesis section 3.2.5): the negotiators, their adversaries, and Tables 3.10, 3.14 and 3.15.
 
 ``python -m advgames.training.experiments.negotiation --out DIR`` trains what is missing, plays the tables' cells and
-prints them beside the paper's; interrupted, the same command goes on. ``--scenarios 200`` is a smaller table.
+prints them beside the paper's; interrupted, the same command goes on. ``--scenarios 200`` is a smaller table. Once the
+models are there, several processes can play different cells (``--only``) of one folder; they are trained by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.corpus import Corpus
 from advgames.errors import SettingError
 from advgames.games import NegotiationGame
-from advgames.resumed import resumed
+from advgames.resumed import Resumable, resumed
 from advgames.tasks.negotiations import NegotiationTask, load_negotiation
 from advgames.tasks.negotiators import read_negotiator, save_negotiator
 from advgames.tasks.supervised import supervised_negotiator
+from advgames.tasks.trained import digest
 from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
 from advgames.training.experiments.negotiation_cells import CELLS, play_cell, summary
 from advgames.training.experiments.negotiation_tables import describe_models, tables
@@ -47,6 +50,7 @@ class Laboratory:
             length whatever it holds: with larger batches the supervised steps in between weigh more.
         duels: how target and adversary alternate in adversarial training.
         device: where everything lives.
+        every: seconds between two writings of a training under way.
     """
 
     def __init__(
@@ -57,9 +61,10 @@ class Laboratory:
         batch_size: int = 1,
         duels: DuelRecipe | None = None,
         device: str = "cpu",
+        every: float = 30.0,
     ) -> None:
         self.out, self.task, self.dialogues, self.batch_size = out, task, dialogues, batch_size
-        self.device = torch.device(device)
+        self.device, self.every = torch.device(device), every
         self.duels = duels or self.duel_recipe()
         out.mkdir(parents=True, exist_ok=True)
 
@@ -79,7 +84,7 @@ class Laboratory:
                 raise SettingError(f"no model is called {name!r}: known are sv, rl, robust, and attack- before these")
             model = makers[name]() if name in makers else self._attack(target)
             save_negotiator(model, file)
-            self._part(name).unlink(missing_ok=True)
+        self._part(name).unlink(missing_ok=True)
         return str(file)
 
     def model(self, name: str) -> Negotiator:
@@ -123,7 +128,7 @@ class Laboratory:
         def told() -> None:
             _say(f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}")
 
-        resumed(self._part("robust"), duel, duel.step, told)
+        self._resumed("robust", duel, duel.step, told, repr(duel.recipe))
         return duel.target
 
     def _recipe(self, **changes: Any) -> ReinforceRecipe:
@@ -143,8 +148,15 @@ class Laboratory:
             done = f"{learner.done} of {learner.recipe.dialogues} dialogues"
             _say(f"{name}: {done}, reward {mean['reward']:.2f}, agreement {mean['agreement']:.2f}")
 
-        resumed(self._part(name), learner, step, told)
+        self._resumed(name, learner, step, told, repr(learner.recipe))
         return learner.model
+
+    def _resumed(
+        self, name: str, training: Resumable, step: Callable[[], bool], told: Callable[[], None], recipe: str
+    ) -> None:
+        start = ((key, tensor.cpu()) for key, tensor in training.state()[0].items())
+        what = digest(recipe, start)
+        resumed(self._part(name), training, step, told, what, self.every)
 
     def _part(self, name: str) -> Path:
         """Where a training that is not done is kept."""

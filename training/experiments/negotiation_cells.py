@@ -110,7 +110,7 @@ class Result:
             "interval": float(1.96 * gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else float("nan"),
             "par": 100 * float((gain > 0).mean()),
             "agreement": 100 * float(np.mean(self.agreed)),
-            "pareto": 100 * sum(self.efficient) / max(sum(self.agreed), 1),
+            "pareto": 100 * sum(self.efficient) / sum(self.agreed) if any(self.agreed) else float("nan"),
             "turns": float(np.mean(self.turns)),
         }
 
@@ -159,6 +159,8 @@ def result(out: Path, cell: Cell, scenarios: int) -> Result:
             line = json.loads(text)
         except ValueError:
             break
+        if missing := {"first", "seconds", *_LISTS} - set(line):
+            raise SettingError(f"{file}: a line without {min(missing)}: delete the file")
         if line["first"] != len(found.adversary):
             raise SettingError(f"{file}: scenario {line['first']} follows {len(found.adversary)}: delete the file")
         for name in _LISTS:
