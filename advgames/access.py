@@ -121,6 +121,12 @@ def require(access: Access, level: str, who: str, kind: Kind = "inputs") -> None
         AccessError: always naming who needs what and what was granted.
     """
     if access.kind != kind:
-        raise AccessError(f"{who} {_KINDS[kind]}, but {access.player} plays a game in which one {_KINDS[access.kind]}")
+        raise AccessError(
+            f"{who} {_KINDS[kind]}, but {access.player} plays a game in which one {_KINDS[access.kind]}: "
+            f"`advgames list agents` says who does"
+        )
     if _LEVELS[access.level] < _LEVELS[level]:
-        raise AccessError(f"{who} needs {level} access, but {access.player} is granted {access.level}")
+        raise AccessError(
+            f"{who} needs {level} access, but {access.player} is granted {access.level}: "
+            f"see the setting access_{access.player}"
+        )

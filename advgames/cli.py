@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import re
 import shlex
@@ -154,10 +155,13 @@ def play(
         Path | None,
         typer.Option(help="Results directory, for resume, solve and report; none is written without it."),
     ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print each match as text, where a game has such.")] = False,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Play one pairing over several seeds."""
+    if show and out is not None:
+        raise SettingError("--show prints matches as they are played: leave out --out")
     if resume and out is None:
         raise SettingError("--resume needs --out: the directory to go on with")
     named = {"attacker": attacker, "defender": defender}
@@ -174,11 +178,13 @@ def play(
     chosen: dict[str, Any] = {"game": game, "task": task or _game(game).default_task, "settings": settings}
     chosen |= {"seeds": _seeds(seeds or ("1" if person else "3")), "dtype": dtype}
     root = None if data_root is None else str(data_root)
+    texts: list[str] = []
     with _work(as_json, quiet=person) as watch:
         if out is None:
             from advgames.training import play as play_matches
 
-            records = play_matches(players=players, device=device, data_root=root, progress=watch, **chosen)
+            where: dict[str, Any] = {"device": device, "data_root": root, "show": texts.append if show else None}
+            records = play_matches(players=players, progress=watch, **where, **chosen)
         else:
             from advgames.settings import parse
             from advgames.spec import TournamentSpec
@@ -191,6 +197,9 @@ def play(
         return
     from advgames.report.console import records_table
 
+    if show:
+        for record, text in zip(records, texts, strict=True):
+            typer.echo(f"Seed {record.seed}. {text}\n")
     _console().print(records_table(records))
     if out is not None:
         _say(f"records in {out}; a page about them: advgames report {shlex.quote(str(out))}")
@@ -354,12 +363,23 @@ def _resume_command(directory: Path) -> str:
 def _work(as_json: bool, quiet: bool = False) -> Iterator[Watch]:
     """Progress on stderr, unless `quiet`; with JSON to come, whatever else is printed goes there too."""
     from rich.console import Console
+    from rich.logging import RichHandler
 
     from advgames.report.watch import Watch
 
     console = Console(quiet=True, force_terminal=False) if quiet else _console(stderr=True)
-    with redirect_stdout(sys.stderr) if as_json else _nothing(), Watch(console) as watch:
-        yield watch
+    heard = _console(stderr=True) if quiet else console
+    told = RichHandler(console=heard, show_time=False, show_level=False, show_path=False)
+    log = logging.getLogger("advgames")
+    level = log.level
+    log.addHandler(told)
+    log.setLevel(logging.INFO)
+    try:
+        with redirect_stdout(sys.stderr) if as_json else _nothing(), Watch(console) as watch:
+            yield watch
+    finally:
+        log.removeHandler(told)
+        log.setLevel(level)
 
 
 @contextmanager

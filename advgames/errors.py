@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+_MANY = 40  # names are not all told in an error
+
+
 class AdvgamesError(Exception):
     """Base of all named errors of the suite."""
 
@@ -37,7 +40,8 @@ class UnknownNameError(AdvgamesError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+        shown = ", ".join(known) if len(known) <= _MANY else f"{', '.join(known[:_MANY])} and {len(known) - _MANY} more"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {shown}"
         super().__init__(f"unknown {kind} {name!r}{f' in {where}' if where else ''}; {hint}")
         self.kind, self.name, self.known, self.nearest = kind, name, known, near
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from advgames.agents.attack import Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
-from advgames.agents.dialogue import DialogueAgent, WordAgent
+from advgames.agents.dialogue import ActAgent, DialogueAgent, WordAgent
 from advgames.agents.human import Human
 from advgames.agents.level_k import LevelK
 from advgames.agents.momentum import Momentum
@@ -19,6 +19,7 @@ from advgames.agents.smooth import GaussianSmoothing, Smooth
 __all__ = [
     "AGENTS",
     "WRAPPERS",
+    "ActAgent",
     "Agent",
     "ArbitraryTurn",
     "Attack",

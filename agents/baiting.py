@@ -60,6 +60,8 @@ class Transfer(Adversary):
         sentences: str | Sequence[str] = RELEASED,
     ) -> None:
         super().__init__(weights, temperature)
+        if turns < 0:
+            raise SettingError(f"turns must not be negative, got {turns}")
         self.turns, self.sentences = turns, sentences
 
     def reset(self, access: NegotiationAccess) -> None:

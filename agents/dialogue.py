@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from advgames.agents.base import Agent
-from advgames.dialogue.acts import CHOOSE
+from advgames.dialogue.acts import CHOOSE, PASS
+from advgames.dialogue.scripted import WORDINGS, Knowledge, scripted_choice, scripted_words
 from advgames.dialogue.splits import NO_DEAL
 from advgames.errors import AccessError
 from advgames.games.negotiation_access import NegotiationAccess
 
-__all__ = ["DialogueAgent", "WordAgent"]
+__all__ = ["ActAgent", "DialogueAgent", "WordAgent"]
 
 Observation = Mapping[str, Tensor]
 
@@ -65,6 +66,47 @@ class DialogueAgent(Agent):
             self._plan = said if self._plan is None else torch.where(fresh[:, None], said, self._plan)
         word = self._plan.gather(1, access.said.clamp(max=self._plan.shape[1] - 1)[:, None])[:, 0]
         return torch.where(access.speaking, word, names.pad)
+
+
+class ActAgent(DialogueAgent):
+    """A negotiator that thinks in acts: they are said in whichever view the game has, in the grammar's words.
+
+    Without a grammar in force it speaks them still; what the other side says beyond them is heard, and ignored.
+
+    Attributes:
+        wording: which wording of each act it uses, modulo the number of its wordings; None: any, at random.
+    """
+
+    wording: int | None = None
+
+    def reset(self, access: NegotiationAccess) -> None:
+        """Begin a batch of dialogues.
+
+        Raises:
+            AccessError: the game allows fewer words than the grammar needs.
+        """
+        super().reset(access)
+        needed, allowed = access.grammar.max_words, int(access.settings.max_words or 0)
+        if access.settings.actions != "acts" and allowed < needed:
+            raise AccessError(f"{self!r} says up to {needed} words, the game allows {allowed}: set max_words={needed}")
+
+    @abstractmethod
+    def decide(self, access: NegotiationAccess) -> Tensor:
+        """Its next act in every match, (G,): one of ``access.legal`` where ``access.speaking``, else anything."""
+
+    def speak(self, observation: Observation, access: NegotiationAccess) -> Tensor:
+        """Its acts, as the game asks for them."""
+        if access.settings.actions == "acts":
+            return torch.where(access.speaking, self.decide(access), PASS)
+        return self._spoken(lambda: self._worded(access), access)
+
+    def choose(self, observation: Observation, access: NegotiationAccess) -> Tensor:
+        """What has been agreed, or no deal."""
+        return scripted_choice(Knowledge.of(access))
+
+    def _worded(self, access: NegotiationAccess) -> Tensor:
+        wording = access.pick(WORDINGS) if self.wording is None else self.wording
+        return scripted_words(access.grammar, self.decide(access), wording, int(access.settings.max_words or 0))
 
 
 class WordAgent(DialogueAgent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -116,7 +117,8 @@ class Human(DialogueAgent):
             counts, values = access.counts[0].tolist(), access.values[0].tolist()
             forms, most = things_to_say(counts, access.legal[0]), access.settings.max_turns
             print(f"\nYou are the {access.player}. On the table: {pieces(counts)}. To you {worth(values)}.")
-            print(f"{forms} So does “{_END}”; “{_QUIT}” walks away. There are {most} utterances at most.\n")
+            print(f"{forms} So does “{_END}”; “{_QUIT}” walks away. {_many(most)} at most.")
+            print("\n".join([*_rules(access), ""]))
             self._told = 0
         if access.settings.actions == "acts":
             said = acts_said(access.acts[0].tolist(), access.mine[0].tolist(), access.grammar)
@@ -140,3 +142,20 @@ class Human(DialogueAgent):
             print()
             raise ActionError(f"{access.player}: the input ended before the match did; {_QUIT!r} walks away from it")
         return line.strip()
+
+
+def _many(most: int) -> str:
+    return "There is 1 utterance" if most == 1 else f"There are {most} utterances"
+
+
+def _rules(access: NegotiationAccess) -> Iterator[str]:
+    """What is out of the ordinary, from this player's seat."""
+    settings = access.settings
+    if settings.ending == "accept":
+        yield f"“deal” accepts their last offer and closes the match; “{_END}” before that is no deal."
+    elif settings.adversarial and access.sign > 0:
+        yield "Only they choose in the end: you take what they leave."
+    elif settings.adversarial:
+        yield "Only you choose in the end: they take whatever you leave."
+    if settings.at_limit == "walk-away" and settings.ending == "select":
+        yield f"Where nobody says “{_END}” there is no deal."

@@ -28,8 +28,9 @@ class NeuralNegotiator(WordAgent):
     """A trained negotiator (thesis section 3.2.1): words by eq. 3.5, the choice by eq. 3.6.
 
     Args:
-        weights: ``"sv"``, the task's supervised model; a file of weights; ``"my_module:name"``; or a
-            :class:`~advgames.victims.Negotiator` itself.
+        weights: ``"sv"``, the task's supervised model; a file that
+            :func:`~advgames.tasks.negotiators.save_negotiator` wrote; ``"my_module:name"``; or a
+            :class:`~advgames.victims.negotiator.Negotiator` itself.
         temperature: of its words; 0: always the most likely one.
     """
 

@@ -7,7 +7,9 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from advgames.agents.attack import ATTACKS, Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
@@ -38,24 +40,11 @@ def _attack(name: str) -> Callable[..., Agent]:
     return make
 
 
-def _scripted(policy: str) -> Callable[..., Agent]:
-    """A factory of the policy's player, described as the policy is."""
-
-    def make(**options: Any) -> Agent:
-        return Scripted(policy, **options)
-
-    make.__doc__ = POLICIES[policy].__doc__
-    return make
-
-
-def _ra_pa_da(**options: Any) -> Agent:
-    """The reactive attack at every turn, else the preemptive, else regular speech (Algorithm 7, RA+PA+DA)."""
-    return ArbitraryTurn(otherwise="delayed", **options)
-
-
-def _ra_pa_ta(**options: Any) -> Agent:
-    """The reactive attack at every turn, else the preemptive, else a transferred sentence (Algorithm 7, RA+PA+TA)."""
-    return ArbitraryTurn(otherwise="transfer", **options)
+def _made(doc: str | None, kind: Callable[..., Agent], *arguments: Any, **options: Any) -> Callable[..., Agent]:
+    """A class with some of its options given, described as `doc` says."""
+    factory = functools.partial(kind, *arguments, **options)
+    factory.__doc__ = doc
+    return factory
 
 
 AGENTS: dict[str, Callable[..., Agent]] = {
@@ -67,16 +56,24 @@ AGENTS: dict[str, Callable[..., Agent]] = {
     "ensemble": Ensemble,
     "smooth": Smooth,
     "gaussian-smoothing": GaussianSmoothing,
-    **{name: _scripted(name) for name in POLICIES if name != "random"},
-    "random-negotiator": _scripted("random"),
+    **{name: _made(POLICIES[name].__doc__, Scripted, name) for name in POLICIES if name != "random"},
+    "random-negotiator": _made(POLICIES["random"].__doc__, Scripted, "random"),
     "negotiator": NeuralNegotiator,
     "human": Human,
     "target": Targeted,
     "transfer": Transfer,
     "reactive": Reactive,
     "preemptive": Preemptive,
-    "ra-pa-da": _ra_pa_da,
-    "ra-pa-ta": _ra_pa_ta,
+    "ra-pa-da": _made(
+        "The reactive attack at every turn, else the preemptive, else regular speech (Algorithm 7, RA+PA+DA).",
+        ArbitraryTurn,
+        otherwise="delayed",
+    ),
+    "ra-pa-ta": _made(
+        "The reactive attack at every turn, else the preemptive, else a transferred sentence (Algorithm 7, RA+PA+TA).",
+        ArbitraryTurn,
+        otherwise="transfer",
+    ),
 }
 WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
 
@@ -172,6 +169,7 @@ def _build(factory: Callable[..., Agent], options: dict[str, Any], text: str) ->
     takes_any = len(known) < len(inspect.signature(factory).parameters)
     if not takes_any and (unknown := sorted(set(options) - set(known))):
         raise UnknownNameError("option", unknown[0], known, f"agent {text!r}")
+    _check_types(factory, options, text)
     try:
         agent = factory(**options)
     except TypeError as error:
@@ -179,3 +177,20 @@ def _build(factory: Callable[..., Agent], options: dict[str, Any], text: str) ->
     if not isinstance(agent, Agent):
         raise SettingError(f"agent {text!r} is a {type(agent).__name__}, not an Agent")
     return agent
+
+
+def _check_types(factory: Callable[..., Agent], options: dict[str, Any], text: str) -> None:
+    """Refuse options that are not of the types that the constructor names."""
+    plain = factory.func if isinstance(factory, functools.partial) else factory
+    try:
+        hints = get_type_hints(plain.__init__ if inspect.isclass(plain) else plain)
+    except (NameError, TypeError):  # types that only type checkers import
+        return
+    for name in options.keys() & hints.keys():
+        try:
+            TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(options[name])
+        except PydanticSchemaGenerationError:
+            continue
+        except ValidationError as error:
+            told = " or ".join(dict.fromkeys(problem["msg"] for problem in error.errors()))
+            raise SettingError(f"agent {text!r}: {name}: {told} (got {options[name]!r})") from None

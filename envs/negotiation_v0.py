@@ -49,8 +49,9 @@ A split is the number `25 books + 5 hats + balls` of what one takes oneself. Whe
 `observation["action_mask"]` says exactly which are legal (int8, PettingZoo's convention:
 `env.action_space(agent).sample(observation["action_mask"])`). What is not legal raises `ActionError` and leaves the
 environment as it was (`illegal="error"`), or ends the dialogue with the outcome "illegal" (`illegal="outcome"`).
-`gym_env` and `sb3_env` have the outcome, since learners without masks try what they like; so has `"text"`, where any
-string is an action, and one that cannot be read an illegal one.
+In `gym_env` the mask stands in `info["action_mask"]`, and there and in `sb3_env` `action_masks()` tells it, so that a
+policy trained on one plays on the other. `gym_env` and `sb3_env` have the outcome, since learners without masks try
+what they like; so has `"text"`, where any string is an action, and one that cannot be read an illegal one.
 
 In `env` nobody ever needs to pass. In `vector_env` matches end at different times: those that wait or have ended
 pass until all have (`env.active(agent)` says who moves, the mask allows nothing else elsewhere). `sb3_env` passes by
@@ -64,7 +65,7 @@ itself, and its rows are all done together.
 | `own_values` | `MultiDiscrete (3,)` | what one of each is worth to the observer |
 | `to_do` | `Discrete(3)` | 0 nothing, 1 speak, 2 choose |
 | `progress` | `Box (1,)` | utterances so far, over `max_turns` |
-| `action_mask` | `MultiBinary` | where an action is one number: which are legal |
+| `action_mask` | `MultiBinary` | in `env` and `vector_env`, where an action is one number: which are legal |
 
 and, where actions are acts,
 
@@ -113,9 +114,10 @@ embedded; `"deal-or-no-deal"`, read from data files), `data_root`, `dtype`, `dev
 | `actions`, `unit`, `illegal`, `ending`, `adversarial` | as above |
 | `grammar` | whether every utterance must parse as an act; default: yes, except for `"tokens"` |
 | `max_turns`, `max_words` | utterances of a dialogue, and words of an utterance, at most |
+| `at_limit` | what the last of these turns is followed by where nobody ended the talk: `"choices"`, or `"walk-away"` |
 | `first` | `"attacker"`, `"defender"` or `"random"`: who speaks first |
 | `payoff`, `walk_away_attacker`, `walk_away_defender`, `discount` | as above |
-| `access_attacker`, `access_defender`, `target` | what the players may know, and of which model |
+| `access_attacker`, `target` | what the attacker may know, and of which model |
 | `scenarios` | a file of scenarios in the format of the published `selfplay.txt` |
 | `max_cycles`, `render_mode` | as elsewhere; a round is a turn of each side, the choices are the last one |
 
@@ -135,7 +137,8 @@ for agent in env.agent_iter():
 print(info["measures"])
 ```
 
-A learner against a scripted negotiator (MaskablePPO comes with the extra `rl`; `sb3_env` is the batched form):
+A learner against a scripted negotiator (MaskablePPO comes with the extra `rl`; `sb3_env` is the batched form, which
+stable-baselines3's `VecMonitor` gives episode statistics):
 
 ```python
 from advgames.envs import negotiation_v0

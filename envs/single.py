@@ -25,8 +25,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
     """One seat of a match: a step submits the learner's action, lets the others move until it is its turn again.
 
     The reward is the sum of the learner's payoffs on the way. Opponents are reset at their first move of every
-    episode. The final ``info`` carries ``measures`` (such as the test accuracy). Where observations hold an
-    ``action_mask``, :attr:`action_masks` gives it to those who ask by that name (sb3-contrib).
+    episode. The final ``info`` carries ``measures`` (such as the test accuracy). An ``action_mask`` is no part of the
+    observations: it is in ``info``, and MaskablePPO of sb3-contrib finds it as :attr:`action_masks`.
 
     Args:
         name: of the environment.
@@ -58,7 +58,9 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         names = self.match.names
         self.agent = names.agent(names.player(role))
         self.opponents = names.by_agent(seat_opponents(opponents, names.player(role), names))
-        self.observation_space = self.match.observation_spaces[self.agent]
+        seen = cast(spaces.Dict, self.match.observation_spaces[self.agent]).spaces
+        self.observation_space = spaces.Dict({name: space for name, space in seen.items() if name != MASK})
+        self._masked = MASK in seen
         self.action_space = self.match.action_spaces[self.agent]
         self._threat: Threat | None = None
         if project_actions:
@@ -80,7 +82,7 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         self._reward = 0.0
         self._others_move()
         self._early = self.match.over
-        return self.match.observe(self.agent), {}
+        return self._seen()
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Submit the learner's action and go on to its next turn.
@@ -99,7 +101,8 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
             self._play(action)
         self._early = False
         reward, self._reward = self._reward, 0.0
-        return match.observe(self.agent), reward, match.terminated, match.truncated, match.final_info()
+        observation, info = self._seen()
+        return observation, reward, match.terminated, match.truncated, {**match.final_info(), **info}
 
     def _play(self, action: Any) -> None:
         """The learner's move, those of the same phase, and those up to its next turn or the end."""
@@ -118,9 +121,15 @@ class GameGymEnv(gymnasium.Env[dict[str, Any], Any]):
         Raises:
             AttributeError: the game's actions have no mask.
         """
-        if MASK not in cast(spaces.Dict, self.observation_space).spaces:
+        if not self._masked:
             raise AttributeError(f"the actions of {self.game.name} have no mask")
         return lambda: self.match.observe(self.agent)[MASK].astype(bool)
+
+    def _seen(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the learner observes, and its mask where there is one."""
+        observation = self.match.observe(self.agent)
+        mask = observation.pop(MASK, None)
+        return observation, {} if mask is None else {MASK: mask}
 
     def _others_move(self) -> None:
         """Play the phases up to the learner's next turn, or the end."""

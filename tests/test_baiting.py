@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from negotiating import PLAIN
+from safetensors.torch import save_file
 from test_negotiator import WORDS, model
 
 from advgames.agents import Agent, make_agent
@@ -172,6 +173,37 @@ def test_no_deal_gains_what_walking_away_does(target: str) -> None:
     agent.reset(access)
     gain = agent.talks(play.observe(state, "attacker"), access).gain
     assert gain[:, NO_DEAL:].tolist() == [[1.5, 1.5]] * 3 and (gain[:, :NO_DEAL] != 1.5).any()
+
+
+def test_files_that_are_no_negotiators_are_refused(target: str, tmp_path: Path) -> None:
+    made, file = model(seed=8), tmp_path / "other.safetensors"
+    play = game(target)
+    access = play.access(play.reset([0]), "attacker")
+    save_file(made.state_dict(), file)  # weights alone
+    with pytest.raises(DataFileError, match=r"it does not tell its (sizes|words): write it with .*save_negotiator"):
+        NeuralNegotiator(str(file)).reset(access)
+    with torch.no_grad():
+        made.heads.bias[3] = torch.nan
+    save_negotiator(made, file)
+    with pytest.raises(DataFileError, match="weights that are NaN or infinite"):
+        NeuralNegotiator(str(file)).reset(access)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("transfer(turns=x)", r"turns: Input should be a valid integer.*\(got 'x'\)"),
+        ("transfer(sentences=3)", r"sentences: .* \(got 3\)"),
+        ("transfer(turns=-1)", "turns must not be negative"),
+        ("negotiator(weights=3)", r"weights: .* \(got 3\)"),
+        ("negotiator(temperature=hot)", r"temperature: .*valid number.*\(got 'hot'\)"),
+        ("ra-pa-da(enough_reactive=x)", r"enough_reactive: .*\(got 'x'\)"),
+        ("reactive(loss=hinge)", "'gain' or 'margin'"),
+    ],
+)
+def test_options_of_other_types_are_named(text: str, says: str) -> None:
+    with pytest.raises(SettingError, match=says):
+        make_agent(text)
 
 
 def test_what_is_refused(target: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -206,7 +207,7 @@ def test_recipes_dialogues_and_sizes_are_told_apart(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["none", "cut", "other", "half"])
-def test_a_training_that_was_cut_off_goes_on(folder: Path, damage: str) -> None:
+def test_a_training_that_was_cut_off_goes_on(folder: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     heard: list[int] = []
 
     def until(last: int, epoch: int, epochs: int, losses: Any) -> None:
@@ -221,8 +222,10 @@ def test_a_training_that_was_cut_off_goes_on(folder: Path, damage: str) -> None:
         file.unlink()
     trained._kept.clear()
     heard.clear()
-    with pytest.raises(Cut):
+    caplog.clear()
+    with pytest.raises(Cut), caplog.at_level(logging.INFO, "advgames"):
         supervised_negotiator(small(), lambda *event: until(3, *event))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO", "INFO"]
     (file,) = folder.iterdir()
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:100])

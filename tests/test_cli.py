@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,6 +221,27 @@ def test_what_libraries_print_does_not_spoil_the_json(run: Run, monkeypatch: pyt
     monkeypatch.setattr(advgames.training, "play", chatty)
     done = run("play", *QUICK, "--json")
     assert len(json.loads(done.out)) == 2 and "noise" in done.err
+
+
+def test_matches_are_shown_as_text(run: Run) -> None:
+    pair = ("play", "negotiation", "--attacker", "stubborn", "--defender", "fair", "--seeds", "3,5", "--show")
+    done = run(*pair)
+    assert done.code == 0 and done.out.count("On the table: ") == 2 and "Seed 5. On the table: " in done.out
+    assert json.loads(run(*pair, "--json").out)[1]["seed"] == 5
+    assert "poisoning has no rendering in text" in run("play", *QUICK, "--show").err
+    assert "leave out --out" in run(*pair, "--out", "somewhere").err
+
+
+def test_long_trainings_are_heard_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = advgames.training.play
+
+    def training(*arguments: Any, **rest: Any) -> Any:
+        logging.getLogger("advgames.tasks.supervised").info("epoch 1 of 5")
+        return played(*arguments, **rest)
+
+    monkeypatch.setattr(advgames.training, "play", training)
+    assert "epoch 1 of 5" in run("play", *QUICK).err
+    assert not logging.getLogger("advgames").handlers
 
 
 def test_bench_prints_its_rows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,8 @@ def test_scenarios_are_pairs_of_lines(tmp_path: Path) -> None:
         (["1 4 3 2 1 0", "1 10 3 0 1"], "line 2: expected six numbers"),
         (["1 4 3 2 1 0", "1 10 3 0 1 0", "2 1 2 2 1 4", "1 5 2 0 1 0"], "lines 3 and 4 are one scenario"),
         (["1 4 3 2 1 0", "<input> 1 10 3 0 1 0"], "line 2: expected six numbers"),
+        (["1 0 3 0 1 10", "", "1 10 3 0 1 1"], "line 3: all pieces together are worth 10 to a side, found 11"),
+        (["0 1 0 1 0 1", "0 1 0 1 0 1"], "line 1: all pieces together are worth 10 to a side, found 0"),
         (["1 4 3 2 1 0", "1 12 3 0 1 0"], "line 2: expected at most 4 pieces of an item and values up to 10"),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_row_is_the_match_of_a_single_environment(row: Row, role: int) -> None
     single = row.gym_env(agent)
     lockstep = single.game.lockstep
     batch.seed(7)
-    seen, (alone, _) = batch.reset(), single.reset(seed=8)
+    seen, (alone, info) = batch.reset(), single.reset(seed=8)
     space, others = single.action_space, np.random.default_rng(0)
     space.seed(5)
     for _ in range(2):
@@ -38,11 +38,10 @@ def test_a_row_is_the_match_of_a_single_environment(row: Row, role: int) -> None
             actions = [draw_row(batch, seen, i, others) for i in range(3)]
             if lockstep or batch.env.active(agent)[1] or (single.match.over and not ended):
                 for name, value in alone.items():
-                    if name != "action_mask":
-                        np.testing.assert_allclose(seen[name][1], value, rtol=1e-5, atol=1e-5)
-                    else:
-                        assert np.array_equal(batch.action_masks()[1], value)
-                actions[1] = draw(space, alone)
+                    np.testing.assert_allclose(seen[name][1], value, rtol=1e-5, atol=1e-5)
+                if "action_mask" in info:
+                    assert np.array_equal(batch.action_masks()[1], info["action_mask"])
+                actions[1] = draw(space, {**alone, **info})
                 alone, reward, ended, cut, info = single.step(actions[1])
                 earned += reward
             seen, rewards, done, infos = batch.step(np.stack(actions))
@@ -55,7 +54,7 @@ def test_a_row_is_the_match_of_a_single_environment(row: Row, role: int) -> None
             np.testing.assert_allclose(infos[1]["terminal_observation"][name], alone[name], rtol=1e-5, atol=1e-5)
         assert infos[1]["measures"] == pytest.approx(info["measures"], rel=1e-4)
         assert infos[1]["TimeLimit.truncated"] is False
-        alone, _ = single.reset()
+        alone, info = single.reset()
 
 
 def draw_row(batch: Any, seen: dict[str, Any], i: int, generator: np.random.Generator) -> Any:
@@ -102,10 +101,11 @@ def test_the_mask_is_a_method_and_no_observation() -> None:
     plain = perturbation_v0.sb3_env("attacker", None, 2, task="polygon")
     env.seed(4)
     assert "action_mask" not in env.reset()
-    seen, _ = single.reset(seed=5)
+    seen, told = single.reset(seed=5)
     masks = utils.get_action_masks(env)
     assert masks.shape == (3, env.action_space.n) and masks.dtype == bool  # type: ignore[attr-defined]
-    assert np.array_equal(masks[1], utils.get_action_masks(single)) and np.array_equal(masks[1], seen["action_mask"])
+    assert "action_mask" not in seen and single.observation_space == env.observation_space
+    assert np.array_equal(masks[1], utils.get_action_masks(single)) and np.array_equal(masks[1], told["action_mask"])
     assert not (masks[0] == masks[1]).all()
     assert np.array_equal(env.env_method("action_masks", indices=[2])[0], masks[2])
     assert utils.is_masking_supported(env) and utils.is_masking_supported(single)

@@ -263,6 +263,16 @@ def three_games(loss: np.ndarray) -> tuple[float, float, float]:
     return -first.leader_value, second.leader_value, -game.nash().value
 
 
+def test_equilibria_in_pure_strategies_are_all_mutual_best_responses() -> None:
+    """Battle of the sexes has two, pennies have none, and a table of ties has every cell."""
+    sexes = EmpiricalGame.from_matrix(
+        np.array([[3.0, 0.0], [0.0, 2.0]]), column_payoff=np.array([[2.0, 0.0], [0.0, 3.0]])
+    )
+    assert sexes.pure_equilibria() == [("row 0", "column 0"), ("row 1", "column 1")]
+    assert EmpiricalGame.from_matrix(np.array([[1.0, -1.0], [-1.0, 1.0]])).pure_equilibria() == []
+    assert len(EmpiricalGame.from_matrix(np.full((2, 3), 0.1)).pure_equilibria()) == 6
+
+
 @pytest.mark.parametrize("a", [0.01, 0.25, 0.5, 0.9, 0.999])
 def test_example_6_3_has_minmax_0_maxmin_minus_a_and_mixed_value_between(a: float) -> None:
     """phi = [[0, -a], [-1, 0]], row player minimising: G_1 (Row 1, Column 1) with 0; G_2 (Row 1, Column 2) with -a;

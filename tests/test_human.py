@@ -56,6 +56,24 @@ def test_a_typed_dialogue_is_the_same_in_every_view(view: str, hold: Held, capsy
     assert "book is worth 1" not in told  # the other side's values
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"ending": "accept", "max_turns": 1}, "“deal” accepts their last offer and closes the match"),
+        ({"adversarial": True}, "Only they choose in the end: you take what they leave."),
+        ({"at_limit": "walk-away"}, "Where nobody says “end” there is no deal."),
+    ],
+)
+def test_rules_out_of_the_ordinary_are_told(
+    settings: dict[str, Any], told: str, hold: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold("end", "nothing", **settings)
+    shown = capsys.readouterr().out
+    assert told in shown and ("There is 1 utterance at most." in shown) == ("max_turns" in settings)
+    hold("end", "nothing")
+    assert told not in capsys.readouterr().out
+
+
 def test_an_utterance_has_room_for_few_words(hold: Held, capsys: pytest.CaptureFixture[str]) -> None:
     """Free words, fewer than an utterance of the grammar can have."""
     settings = {"actions": "tokens", "unit": "utterance", "max_words": 4}

@@ -397,4 +397,14 @@ def test_a_bad_scenario_file_is_refused_with_its_line(tmp_path: Path, content: s
     if content is not None:
         file.write_text(content)
     with pytest.raises(DataFileError, match=text):
-        NegotiationGame(PLAIN, scenarios=str(file)).reset([0])
+        NegotiationGame(PLAIN, scenarios=str(file))
+
+
+def test_a_target_that_is_nowhere_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"negotiator 'none\.safetensors': there is no such file; 'sv' is"):
+        NegotiationGame(PLAIN, target="none.safetensors")
+
+
+def test_words_are_no_unit_of_acts() -> None:
+    with pytest.raises(SettingError, match="unit='utterance' is about words"):
+        NegotiationGame(PLAIN, actions="acts", unit="utterance")

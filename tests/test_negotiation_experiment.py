@@ -20,12 +20,13 @@ from advgames.files import load_tensors
 from advgames.games import NegotiationGame
 from advgames.resumed import resumed
 from advgames.tasks.negotiations import load_negotiation
+from advgames.training import dialogues
 from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
 from advgames.training.bench_negotiation import talkative
 from advgames.training.dialogues import converse
 from advgames.training.experiments import negotiation_cells, negotiation_tables
 from advgames.training.experiments.negotiation import Laboratory
-from advgames.training.experiments.negotiation_cells import CELLS, Cell, malicious_sentences, play_cell, result, summary
+from advgames.training.experiments.negotiation_cells import CELLS, Cell, play_cell, result, sentences_file, summary
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
 from advgames.victims.negotiator import NegotiatorSizes
 from advgames.victims.supervised import SupervisedRecipe
@@ -75,11 +76,11 @@ def test_a_training_that_was_killed_goes_on_exactly(tmp_path: Path, monkeypatch:
     expected = weights(whole, "robust")
     step, turns, until = AdversarialTraining.step, list[int](), 1
 
-    def stepped(duel: AdversarialTraining) -> bool:
+    def stepped(duel: AdversarialTraining, dialogues: int) -> bool:
         if duel.turn >= until:
             raise KeyboardInterrupt
         turns.append(duel.turn)
-        return step(duel)
+        return step(duel, dialogues)
 
     monkeypatch.setattr(AdversarialTraining, "step", stepped)
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +96,7 @@ def test_a_training_that_was_killed_goes_on_exactly(tmp_path: Path, monkeypatch:
         small(killed.out).path("robust")
     part.write_bytes(kept)
     until = 2
-    monkeypatch.setattr(AdversarialTraining, "step", lambda duel: duel.turn < 2 and stepped(duel))
+    monkeypatch.setattr(AdversarialTraining, "step", lambda duel, n: duel.turn < 2 and stepped(duel, n))
     assert torch.equal(weights(small(killed.out), "robust"), expected)
     assert turns == [0, 1] and not part.exists()
     part.write_bytes(kept)  # as after a kill between the two: the model is there
@@ -220,7 +221,7 @@ def test_every_kind_of_cell_is_played(
 def test_sentences_are_those_that_gained_most(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The adversary's last before the end, of dialogues that gained so much, the most frequent first; found once."""
     game, said = laboratory.game(adversarial=True), laboratory.task.vocabulary
-    dialogues = {
+    held = {
         "YOU: i want 1 hat <eos> THEM: deal <eos> YOU: you get 2 books <eos> THEM: <selection>": (9.0, 4.0),
         "THEM: no <eos> YOU: deal <eos> THEM: <selection>": (10.0, 0.0),
         "YOU: i want 1 hat <eos> THEM: what do you want ? <eos> YOU: deal <eos> THEM: no <eos> YOU: <selection>": (
@@ -230,21 +231,21 @@ def test_sentences_are_those_that_gained_most(laboratory: Laboratory, monkeypatc
         "YOU: i want 3 balls <eos> THEM: <selection>": (6.0, 2.0),
         "THEM: i want 3 balls <eos> YOU: <selection>": (9.0, 0.0),
     }
-    state = game.reset(range(len(dialogues)))
+    state = game.reset(range(len(held)))
     state.words[:] = said.pad
-    for row, (text, scores) in enumerate(dialogues.items()):
+    for row, (text, scores) in enumerate(held.items()):
         words = said.encode(text.split(), strict=True)
         state.words[row, : len(words)] = torch.tensor(words)
         state.scores[row] = torch.tensor(scores)
     laboratory.path("attack-sv")
-    monkeypatch.setattr(negotiation_cells, "converse", lambda *_: state)
-    file = malicious_sentences(laboratory, "sv")
+    monkeypatch.setattr(dialogues, "converse", lambda *_: state)
+    file = sentences_file(laboratory, "sv")
     assert file.read_text() == "deal\nyou get 2 books\n"
     state.scores[:] = 0.0
-    assert malicious_sentences(laboratory, "sv") == file
+    assert sentences_file(laboratory, "sv") == file
     file.unlink()
     with pytest.raises(SettingError, match="nothing to transfer"):
-        malicious_sentences(laboratory, "sv")
+        sentences_file(laboratory, "sv")
 
 
 def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -> None:

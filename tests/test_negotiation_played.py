@@ -226,4 +226,4 @@ def test_the_packaged_tournament_of_scripted_negotiators(
     assert code == 0 and "tit-for-tat" in out
     assert seen[0].game == "negotiation" and len(list(seen[0].matches())) == 1000
     code, out, _ = run(capsys, monkeypatch, "solve", tmp_path / "run")
-    assert code == 0 and "if the attacker commits first it receives" in out
+    assert code == 0 and "equilibria in pure strategies (attacker, defender): " in out

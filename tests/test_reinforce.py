@@ -154,10 +154,12 @@ def test_adversarial_training_alternates_and_resumes() -> None:
     assert moved == [[True, False], [False, True]] * 2
     assert not whole.step() and -10 <= whole.advantage <= 10
     first.step()
+    assert first.step(dialogues=2) and (first.turn, first.done) == (1, 2)  # stopped within a turn
     rest = duel(seed=8)
     rest.restore(*first.state())
-    assert rest.turn == 1
+    assert (rest.turn, rest.done) == (1, 2)
     rest.run()
+    assert rest.advantage == whole.advantage
     for name, value in whole.target.state_dict().items():
         assert torch.equal(value, rest.target.state_dict()[name]), name
 
@@ -180,10 +182,17 @@ def test_a_ladder_climbs_and_its_table_is_what_was_played() -> None:
 
 def test_bad_recipes_and_games_are_refused() -> None:
     fixed = NeuralNegotiator(model())
-    for wrong in ({"dialogues": 0}, {"batch_size": 0}, {"discount": 0.0}, {"temperature": 0.0}, {"learning_rate": 0.0}):
+    for wrong in (
+        {"dialogues": 0},
+        {"batch_size": 0},
+        {"discount": 0.0},
+        {"temperature": 0.0},
+        {"learning_rate": 0.0},
+        {"reward": "scores"},
+    ):
         with pytest.raises(SettingError):
             ReinforceRecipe(**wrong)  # type: ignore[arg-type]
-    for settings in ({"unit": "word"}, {"actions": "acts", "adversarial": False, "max_words": 16}):
+    for settings in ({"unit": "word"}, {"actions": "acts", "adversarial": False, "unit": "word", "max_words": 16}):
         with pytest.raises(SettingError, match="in free words"):
             Reinforce(game(**settings), model(), fixed)
     with pytest.raises(SettingError, match="adversarial"):

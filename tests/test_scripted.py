@@ -354,9 +354,9 @@ def test_where_accepting_ends_the_talk(policy: str) -> None:
 class Babbler(Scripted):
     """Says something that is no act, and goes on with its policy from its second utterance on."""
 
-    def _utter(self, access: Any) -> Tensor:
+    def _worded(self, access: Any) -> Tensor:
         names = access.vocabulary
-        words = super()._utter(access)
+        words = super()._worded(access)
         babble = torch.full_like(words, names.pad)
         babble[:, :3] = torch.tensor([names.id("hat"), names.id("hat"), names.eos])
         return torch.where((access.turn < 2)[:, None], babble, words)

@@ -59,6 +59,7 @@ class AdversarialTraining:
     corpus: Corpus | None = None
     turn: int = 0
     advantage: float = float("nan")
+    _learner: Reinforce | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.game.settings.adversarial:
@@ -71,30 +72,48 @@ class AdversarialTraining:
                 told(self)
         return self.target.eval().requires_grad_(False)
 
-    def step(self) -> bool:
-        """One turn of learning; False: there was none left. `advantage` is then the mean S_adv - S_ori in it."""
+    def step(self, dialogues: int | None = None) -> bool:
+        """One turn of learning, or so many dialogues of it at most; False: there were none left.
+
+        `advantage` is then the mean S_adv - S_ori in the turn so far.
+        """
         if self.turn >= 2 * self.recipe.rounds:
             return False
-        learner = self.learner()
-        learner.run()
+        learner = self._learner = self._learner or self.learner()
+        last = learner.recipe.dialogues
+        learner.run(last if dialogues is None else min(learner.done + dialogues, last))
         sign = 1.0 if learner.side == "attacker" else -1.0
         self.advantage = sign * sum(h["reward"] for h in learner.history) / len(learner.history)
-        self.turn += 1
+        if learner.done >= last:
+            self.turn, self._learner = self.turn + 1, None
         return True
 
+    @property
+    def done(self) -> int:
+        """Dialogues of the turn under way."""
+        return 0 if self._learner is None else self._learner.done
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Both models and how many turns of learning have passed; what the next one depends on."""
+        """Both models, how many turns have passed, and the one under way; what the next dialogue depends on."""
         models = {"target": self.target, "adversary": self.adversary}
         tensors = {
             f"{who}/{n}": v.detach().clone() for who, model in models.items() for n, v in model.state_dict().items()
         }
-        return tensors, {"turn": self.turn}
+        learning, values = ({}, None) if self._learner is None else self._learner.state()
+        return tensors | {f"learner/{n}": v for n, v in learning.items()}, {"turn": self.turn, "learner": values}
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
-        for who, model in (("target", self.target), ("adversary", self.adversary)):
-            model.load_state_dict({n.removeprefix(f"{who}/"): v for n, v in tensors.items() if n.startswith(f"{who}/")})
-        self.turn = values["turn"]
+        parts = {
+            who: {n.removeprefix(f"{who}/"): v for n, v in tensors.items() if n.startswith(f"{who}/")}
+            for who in ("target", "adversary", "learner")
+        }
+        self.target.load_state_dict(parts["target"])
+        self.adversary.load_state_dict(parts["adversary"])
+        self.turn, self._learner = values["turn"], None
+        if values["learner"] is not None:
+            self._learner = self.learner()
+            self._learner.restore(parts["learner"], values["learner"])
 
     def learner(self) -> Reinforce:
         """Who is to learn now, against the other as it stands."""

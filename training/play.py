@@ -22,7 +22,7 @@ from advgames.results import MatchRecord
 from advgames.settings import parse
 from advgames.spec import MatchSpec
 from advgames.training.checkpoint import Checkpoint
-from advgames.training.progress import Progress, silent
+from advgames.training.progress import Progress, Show, silent
 
 __all__ = ["play", "play_batch", "play_specs"]
 
@@ -43,6 +43,7 @@ def play(
     data_root: str | None = None,
     victim: nn.Module | str | None = None,
     progress: Progress = silent,
+    show: Show | None = None,
 ) -> list[MatchRecord]:
     """Play one pairing over seeds and return its records.
 
@@ -58,6 +59,7 @@ def play(
         victim: of a test-time game, a trained module to attack in place of the task's own (records do not name it), or
             the place to import one from, ``"my_module:name"`` (they do).
         progress: called with events, see :mod:`advgames.training.progress`.
+        show: called with every match as a person reads it, where the game has a rendering in text.
 
     Raises:
         UnknownNameError, SettingError, DataFileError, AccessError: before anything is played.
@@ -86,7 +88,8 @@ def play(
     ]
     if not specs:
         raise SettingError("seeds must name at least one match")
-    return play_specs(specs, agents=own, device=device, data_root=data_root, victim=victim, progress=progress)
+    where: dict[str, Any] = {"device": device, "data_root": data_root, "victim": victim}
+    return play_specs(specs, agents=own, progress=progress, show=show, **where)
 
 
 def play_specs(
@@ -98,6 +101,7 @@ def play_specs(
     victim: nn.Module | None = None,
     batch_limit: int = 32,
     progress: Progress = silent,
+    show: Show | None = None,
 ) -> list[MatchRecord]:
     """Play any matches and return their records in the order given; those that can run as one batch do.
 
@@ -108,7 +112,8 @@ def play_specs(
     given = agents or {}
     alone = has_person(given.get(player, name) for spec in specs for player, name in spec.players.items())
     for batch in batches(specs, 1 if alone else batch_limit):
-        played = play_batch(batch, agents=agents, device=device, data_root=data_root, victim=victim, progress=progress)
+        where: dict[str, Any] = {"device": device, "data_root": data_root, "victim": victim}
+        played = play_batch(batch, agents=agents, progress=progress, show=show, **where)
         records.update({record.id: record for record in played})
     return [records[spec.id] for spec in specs]
 
@@ -136,6 +141,7 @@ def play_batch(
     checkpoint: Checkpoint | None = None,
     panels: Path | None = None,
     progress: Progress = silent,
+    show: Show | None = None,
 ) -> list[MatchRecord]:
     """Play matches of one batch key together.
 
@@ -145,11 +151,14 @@ def play_batch(
         victim: to attack in place of the task's own.
         checkpoint: where to save the match now and then, and to go on from.
         panels: folder for examples of the first match's inputs and other pictures of it; None: none are kept.
+        show: called with each match as text.
     """
     first = specs[0]
     if len({spec.batch_key for spec in specs}) > 1:
         raise SettingError("matches of one batch may differ in seed and radius only")
     game = build_game(first, device, data_root, victim)
+    if show is not None and type(game).render_text is Game.render_text:
+        raise SettingError(f"{game.name} has no rendering in text to show")
     table = build_agents(first, game, agents)
     match = " vs ".join(first.players[player] for player in game.players)
     own = [game.match_settings(spec.settings) for spec in specs]
@@ -189,6 +198,8 @@ def play_batch(
     file = _save_panels(panels, first, game, state)
     if person := next((agent for agent in table.values() if isinstance(agent, Human)), None):
         person.show(game.render_text(state))
+    for i in range(len(specs) if show is not None else 0):
+        show(game.render_text(state, i))  # type: ignore[misc]
     timings = {
         "total_s": sum(spent.values()),
         "seconds_per_move": {player: spent[player] / game.horizon for player in game.players},

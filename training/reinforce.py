@@ -66,6 +66,8 @@ class ReinforceRecipe:
     def __post_init__(self) -> None:
         if min(self.dialogues, self.batch_size, self.supervised_batch) < 1 or self.supervised_every < 0:
             raise SettingError(f"dialogues and batches must be positive, got {self}")
+        if self.reward not in ("score", "advantage"):
+            raise SettingError(f"reward must be 'score' or 'advantage', got {self.reward!r}")
         if not 0 < self.discount <= 1 or self.temperature <= 0 or self.learning_rate <= 0:
             raise SettingError(f"discount must lie in (0, 1], temperature and learning rate above 0, got {self}")
 

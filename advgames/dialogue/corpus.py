@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from advgames.dialogue.scenarios import TOTAL
 from advgames.dialogue.splits import ITEMS, MOST
 from advgames.dialogue.vocabulary import EOS, SELECTION, THEM, YOU, Vocabulary
 from advgames.errors import DataFileError
@@ -73,7 +74,8 @@ def read_scenarios(path: str | Path) -> Tensor:
     """The scenarios of a selfplay.txt, (N, 2, 6) int64: for each side ``c0 v0 c1 v1 c2 v2``.
 
     Raises:
-        DataFileError: the file is missing, a line is not six numbers, or two lines of a pair do not fit.
+        DataFileError: the file is missing, a line is not six numbers, two lines of a pair do not fit, or a side's
+            pieces are not worth 10 together.
     """
     numbered = _text(path)
     rows = [_context(text.split(), f"{path}, line {n}") for n, text in numbered]
@@ -84,6 +86,12 @@ def read_scenarios(path: str | Path) -> Tensor:
     if len(differ):
         at, other = (numbered[2 * int(differ[0]) + side][0] for side in (0, 1))
         raise DataFileError(f"{path}: lines {at} and {other} are one scenario, but their counts differ")
+    worth = (pairs[..., ::2] * pairs[..., 1::2]).sum(-1).flatten()
+    if len(wrong := (worth != TOTAL).nonzero()):
+        raise DataFileError(
+            f"{path}, line {numbered[int(wrong[0])][0]}: all pieces together are worth {TOTAL} to a side, "
+            f"found {int(worth[wrong[0]])}"
+        )
     return pairs
 
 

@@ -56,6 +56,13 @@ class EmpiricalGame(SampledTable):
         gains = self.exploitability(found.row, found.column)
         return Equilibrium(found.value, found.row, found.column, found.gap, gains, found.method)
 
+    def pure_equilibria(self) -> list[tuple[str, str]]:
+        """The cells in which each player's strategy is a best response to the other's, as (row, column); ties count."""
+        rounding = 1e-12 * max(float(np.abs(self.payoff).max()), float(np.abs(self.column_payoff).max()))
+        best = self.payoff >= self.payoff.max(axis=0) - rounding
+        best &= self.column_payoff >= self.column_payoff.max(axis=1, keepdims=True) - rounding
+        return [(self.rows[i], self.columns[j]) for i, j in np.argwhere(best)]
+
     def best_response(self, mix: Mix, player: Side) -> BestResponse:
         """What pays ``player`` most against the other player's ``mix``; the first strategy where several tie.
 

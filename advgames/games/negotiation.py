@@ -32,7 +32,7 @@ from advgames.games.negotiation_text import ACTION_TEXT, prompt_space, read_move
 from advgames.games.spaces import Box, Classes, Mask, Observation, Space
 from advgames.settings import parse, precision
 from advgames.tasks.negotiations import NegotiationTask, load_negotiation
-from advgames.tasks.negotiators import load_negotiator
+from advgames.tasks.negotiators import check_name, load_negotiator
 from advgames.victims.negotiator import Negotiator
 
 __all__ = ["NegotiationGame"]
@@ -79,8 +79,10 @@ class NegotiationGame(Game[NegotiationState]):
         given = parse(NegotiationSettings, settings, self.name)
         if isinstance(task, str):
             task = load_negotiation(task, data_root)
-        if (scenarios := given.scenarios) is not None:
-            task = replace(task, pairs=lambda: read_scenarios(scenarios))
+        if given.scenarios is not None:
+            scenarios = read_scenarios(given.scenarios)
+            task = replace(task, pairs=lambda: scenarios)
+        check_name(given.target)
         self.device, self.dtype = torch.device(device), precision(dtype)
         self.settings = given.completed(task)
         self.task = task
@@ -210,7 +212,7 @@ class NegotiationGame(Game[NegotiationState]):
         side = _SIDES[player]
         active = self.active(state, player)
         choosing = state.phase == _CHOICE_PHASE
-        level = getattr(self.settings, f"access_{player}")
+        level = "white-box" if side == 1 else self.settings.access_attacker  # the target knows itself
         granted: dict[str, Any] = {
             "player": player,
             "sign": 1.0 if side == 0 else -1.0,
@@ -232,7 +234,7 @@ class NegotiationGame(Game[NegotiationState]):
             "mine": state.spoken_by(side),
             "model": functools.partial(_model, self.task, self.device),
             "level": level,
-            "target_context": self.context(state, 1) if level == "white-box" or side == 1 else None,
+            "target_context": self.context(state, 1) if level == "white-box" else None,
         }
         return NegotiationAccess(**granted)
 

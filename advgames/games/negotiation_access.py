@@ -94,4 +94,7 @@ class NegotiationAccess(Access):
 
     def _refuse_unless_granted(self, what: str) -> None:
         if self._target_context is None:
-            raise AccessError(f"{self.player} is granted {self.level} access, not the target's {what}")
+            raise AccessError(
+                f"{self.player} is granted {self.level} access, not the target's {what}: see the setting "
+                f"access_{self.player}; the agent `negotiator` speaks from a model of its own"
+            )

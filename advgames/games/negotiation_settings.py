@@ -45,10 +45,9 @@ class NegotiationSettings(Settings):
         walk_away_attacker, walk_away_defender: what a side gets where there is no agreement.
         discount: factor on the value of an agreement for every turn after the second (an offer and its answer are full
             value).
-        access_attacker, access_defender: ``"black-box"``: words and decisions only; ``"white-box"``: the target's model
-            and goal too.
-        target: the model that white-box players see, and that the agent ``target`` plays: ``"sv"`` is the task's
-            supervised negotiator; else a file of weights, or ``"my_module:name"``.
+        access_attacker: ``"black-box"``: words and decisions only; ``"white-box"``: the target's model and goal too.
+        target: the defender's model, which white-box attackers see and the agent ``target`` plays: ``"sv"`` is the
+            task's supervised negotiator; else a file of weights, or ``"my_module:name"``.
         scenarios: a file in the format of selfplay.txt to take scenarios from; None: the task's own.
     """
 
@@ -67,7 +66,6 @@ class NegotiationSettings(Settings):
     walk_away_defender: NonNegativeFloat = 0.0
     discount: float = Field(default=1.0, gt=0.0, le=1.0)
     access_attacker: Knowledge = "black-box"
-    access_defender: Knowledge = "black-box"
     target: str = "sv"
     scenarios: str | None = None
 
@@ -90,6 +88,8 @@ class NegotiationSettings(Settings):
             raise SettingError(f"actions={self.actions!r} are read by the grammar: it cannot be switched off")
         if not filled["grammar"] and self.ending == "accept":
             raise SettingError("ending='accept' needs offers that can be read: set grammar=True")
+        if self.unit == "utterance" and self.actions == "acts":
+            raise SettingError("unit='utterance' is about words: with actions='acts' a move is an act")
         if self.ending == "accept" and self.adversarial:
             raise SettingError("adversarial=True is about the target's choice: it needs ending='select'")
         if self.max_words is None:

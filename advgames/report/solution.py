@@ -76,6 +76,11 @@ class Solution:
             return _named(self.game.rows, value - table.min(axis=1))
         return _named(self.game.columns, table.max(axis=0) - value)
 
+    def commitment(self, leader: str) -> str:
+        """What the leader commits to, where there is no value."""
+        names = self.game.rows if self.game.side(leader) == 0 else self.game.columns
+        return names[int(self.leaders[leader].leader_mix.argmax())]
+
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON's own types; NaN is null."""
         players = self.game.players
@@ -103,6 +108,7 @@ class Solution:
                 "method": self.equilibrium.method,
             }
         else:
+            found["pure_equilibria"] = [list(pair) for pair in self.game.pure_equilibria()]
             found["stackelberg"] = {leader: self._commitment(leader) for leader in self.leaders}
         result = plain(found)
         assert isinstance(result, dict)
@@ -110,9 +116,8 @@ class Solution:
 
     def _commitment(self, leader: str) -> dict[str, Any]:
         solution = self.leaders[leader]
-        names = self.game.rows if self.game.side(leader) == 0 else self.game.columns
         return {
-            "commitment": names[int(solution.leader_mix.argmax())],
+            "commitment": self.commitment(leader),
             "response": solution.response_name,
             "leader_value": solution.leader_value,
             "follower_value": solution.follower_value,

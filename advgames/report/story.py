@@ -166,12 +166,13 @@ def _equilibrium(view: View, solution: Solution) -> str:
 def _commitments(solution: Solution) -> str:
     parts = []
     for leader, found in solution.leaders.items():
-        names = solution.game.rows if solution.game.side(leader) == 0 else solution.game.columns
         parts.append(
-            f"if the {leader} commits first it plays {names[int(found.leader_mix.argmax())]}, "
+            f"if the {leader} commits first it plays {solution.commitment(leader)}, "
             f"is answered by {found.response_name} and receives {number(found.leader_value)}"
         )
-    return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}."
+    pure = [f"({own}, {other})" for own, other in solution.game.pure_equilibria()]
+    told = f"Equilibria in pure strategies: {listed(pure)}" if pure else "There is no equilibrium in pure strategies"
+    return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}. {told}."
 
 
 def _mix_text(mix: dict[str, float]) -> str:

@@ -14,7 +14,7 @@ from advgames.settings import imported
 from advgames.tasks.negotiations import NegotiationTask
 from advgames.victims.negotiator import Negotiator, NegotiatorSizes
 
-__all__ = ["load_negotiator", "read_negotiator", "save_negotiator"]
+__all__ = ["check_name", "load_negotiator", "read_negotiator", "save_negotiator"]
 
 SUPERVISED = "sv"
 
@@ -37,6 +37,16 @@ def load_negotiator(task: NegotiationTask, name: str = SUPERVISED, device: torch
     if key not in task.models:
         task.models[key] = _load(task, name).to(device)
     return task.models[key]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that can be no negotiator's.
+
+    Raises:
+        DataFileError: there is no such file.
+    """
+    if name != SUPERVISED and ":" not in name and not Path(name).is_file():
+        raise DataFileError(f"negotiator {name!r}: there is no such file; {SUPERVISED!r} is the task's own")
 
 
 def _load(task: NegotiationTask, name: str) -> Negotiator:
@@ -72,8 +82,12 @@ def read_negotiator(path: str | Path) -> Negotiator:
     """
     try:
         weights, told = load_tensors(path)
+        if missing := {"words", "sizes"} - set(told):
+            raise ValueError(f"it does not tell its {min(missing)}: write it with {__name__}.save_negotiator")
         model = Negotiator(Vocabulary(told["words"]), NegotiatorSizes(**told["sizes"]))
         model.load_state_dict(weights)
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            raise ValueError("it has weights that are NaN or infinite")
     except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise DataFileError(f"{path}: cannot be read as a negotiator: {error}") from error
     return model.eval()

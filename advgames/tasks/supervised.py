@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from advgames.victims.supervised import HeldOutLosses, SupervisedTrainer
 
 __all__ = ["Told", "supervised_negotiator"]
 
+_LOG = logging.getLogger(__name__)
 _FORM = 1  # of the model and its training: another number, and kept negotiators are trained anew
 
 #: hears (epoch, epochs, losses on the validation dialogues) after every epoch
@@ -29,7 +31,7 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
     The same dialogues, sizes, recipe and torch give the same weights. They are kept in the process and in
     :func:`~advgames.tasks.trained.cache_folder`. While it trains, its state is written there after every epoch, and
     who asks for it after a training that was cut off goes on from that. The published recipe on the real dialogues
-    takes about an hour.
+    takes about an hour. That it trains is logged as a warning, each epoch for information.
 
     Args:
         task: the dialogues, and how to train on them.
@@ -39,16 +41,22 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
         DataFileError: the task's dialogues cannot be read.
     """
     model = Negotiator(task.vocabulary, task.sizes, task.recipe.seed)
-    train, validation = task.corpus("train"), task.corpus("val")
-    key = _key(task, model, train, validation)
+    corpora = task.corpus("train"), task.corpus("val")
+    key = _key(task, model, *corpora)
     file = cache_folder() / f"{key}.training"
-    trainer = SupervisedTrainer(model, train, validation, task.recipe)
+    trainer, epochs = SupervisedTrainer(model, corpora[0], corpora[1], task.recipe), len(task.recipe.rates)
 
     def tell() -> None:
+        losses = trainer.history[-1]
+        _LOG.info("epoch %d of %d, perplexity %.2f", trainer.epoch, epochs, losses.perplexity)
         if told:
-            told(trainer.epoch, len(trainer.recipe.rates), trainer.history[-1])
+            told(trainer.epoch, epochs, losses)
 
-    keep(key, model, lambda: resumed(file, trainer, trainer.step, tell, every=0.0, optional=True))
+    def train() -> None:
+        _LOG.warning("training the negotiator of %s once: %d epochs, kept in %s", task.name, epochs, cache_folder())
+        resumed(file, trainer, trainer.step, tell, every=0.0, optional=True)
+
+    keep(key, model, train)
     with suppress(OSError):
         file.unlink(missing_ok=True)  # now that the weights are kept
     return model.eval()

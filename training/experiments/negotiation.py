@@ -8,6 +8,7 @@ models are there, several processes can play different cells (``--only``) of one
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,7 @@ __all__ = ["Laboratory", "main"]
 
 
 RELEASED_RATE = 0.2  # the released program's, whose RL negotiator the published numbers are of; the text says 0.1
+STEP = 512  # dialogues of a training between two words about it
 BASELINE = 256  # with the mean of all rewards so far the attack is unlearned again (docs/experiments.md)
 
 
@@ -46,8 +48,9 @@ class Laboratory:
         out: the folder.
         task: what is negotiated about.
         dialogues: of every training by REINFORCE.
-        batch_size: dialogues per update. The gradient is clipped nearly always, so that an update is a step of the same
-            length whatever it holds: with larger batches the supervised steps in between weigh more.
+        batch_size: dialogues per update of the RL negotiator; of an adversary 4. The gradient is clipped nearly always,
+            so that an update is a step of the same length whatever it holds: with larger batches the supervised steps
+            in between weigh more.
         duels: how target and adversary alternate in adversarial training.
         device: where everything lives.
         every: seconds between two writings of a training under way.
@@ -126,9 +129,10 @@ class Laboratory:
         duel = AdversarialTraining(game, self.model("rl"), self.model("attack-rl"), self.duels, self.corpus())
 
         def told() -> None:
-            _say(f"robust: turn {duel.turn} of {2 * duel.recipe.rounds}, advantage {duel.advantage:.2f}")
+            done = f"{duel.turn} of {2 * duel.recipe.rounds} turns and {duel.done} dialogues"
+            _say(f"robust: {done}, advantage {duel.advantage:.2f}")
 
-        self._resumed("robust", duel, duel.step, told, repr(duel.recipe))
+        self._resumed("robust", duel, lambda: duel.step(STEP), told, repr(duel.recipe))
         return duel.target
 
     def _recipe(self, **changes: Any) -> ReinforceRecipe:
@@ -139,11 +143,11 @@ class Laboratory:
         def step() -> bool:
             if learner.done >= learner.recipe.dialogues:
                 return False
-            learner.run(min(learner.done + 512, learner.recipe.dialogues))
+            learner.run(min(learner.done + STEP, learner.recipe.dialogues))
             return True
 
         def told() -> None:
-            last = learner.history[-(512 // learner.recipe.batch_size) :]
+            last = learner.history[-math.ceil(STEP / learner.recipe.batch_size) :]
             mean = {key: sum(h[key] for h in last) / len(last) for key in ("reward", "agreement")}
             done = f"{learner.done} of {learner.recipe.dialogues} dialogues"
             _say(f"{name}: {done}, reward {mean['reward']:.2f}, agreement {mean['agreement']:.2f}")
@@ -174,15 +178,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--task", default="deal-or-no-deal", help="deal-or-no-deal, or bargains (embedded)")
     parser.add_argument("--data-root", help="folder of the data files")
     parser.add_argument("--scenarios", type=int, default=2_000, help="dialogues per cell of a table")
-    parser.add_argument("--dialogues", type=int, default=16_344, help="of every training by REINFORCE")
-    parser.add_argument("--batch-size", type=int, default=1, help="dialogues per update")
+    parser.add_argument("--dialogues", type=int, default=16_344, help="of every training by REINFORCE at most")
+    parser.add_argument("--batch-size", type=int, default=1, help="dialogues per update of the RL negotiator")
     parser.add_argument("--rounds", type=int, default=8, help="of adversarial training")
     parser.add_argument("--only", help="play the cells whose name holds this text only")
     parser.add_argument("--chunk", type=int, default=64, help="dialogues at once")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    duels = Laboratory.duel_recipe(given.rounds)
+    duels = Laboratory.duel_recipe(given.rounds, min(given.dialogues, DuelRecipe.dialogues))
     task = load_negotiation(given.task, given.data_root)
     laboratory = Laboratory(given.out, task, given.dialogues, given.batch_size, duels, given.device)
     for cell in CELLS:

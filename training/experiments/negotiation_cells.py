@@ -13,15 +13,14 @@ import numpy as np
 from advgames.agents import Agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.negotiators import NeuralNegotiator
-from advgames.dialogue.speech import utterances
-from advgames.dialogue.vocabulary import SELECTION
 from advgames.errors import SettingError
-from advgames.training.dialogues import converse
+from advgames.files import write_whole
+from advgames.training.dialogues import converse, malicious_sentences
 
 if TYPE_CHECKING:
     from advgames.training.experiments.negotiation import Laboratory
 
-__all__ = ["CELLS", "Cell", "Result", "malicious_sentences", "play_cell", "result", "summary"]
+__all__ = ["CELLS", "Cell", "Result", "play_cell", "result", "sentences_file", "summary"]
 
 _LISTS = ("adversary", "target", "agreed", "efficient", "turns")
 FIRST_SEED = 10**12  # of the tables' matches: nothing was trained on their draws
@@ -184,33 +183,16 @@ def summary(out: Path, cell: Cell, scenarios: int) -> str:
     )
 
 
-def malicious_sentences(laboratory: Laboratory, target: str, dialogues: int = 512, best: float = 5.0) -> Path:
-    """The list L of the transfer attack: last sentences of the RL attack's dialogues that gained `best` or more.
-
-    The dialogues are of scenarios that no table uses. One sentence a line, the most frequent first.
-    """
+def sentences_file(laboratory: Laboratory, target: str, dialogues: int = 512) -> Path:
+    """The list L of the transfer attack on a target, of dialogues of its RL attack that no table uses; found once."""
     file = laboratory.out / f"sentences-{target}.txt"
-    if file.exists():
-        return file
-    attacker, defender = (
-        NeuralNegotiator(laboratory.path(f"attack-{target}")),
-        NeuralNegotiator(laboratory.path(target)),
-    )
-    game = laboratory.game(adversarial=True)
-    state = converse(
-        game, {"attacker": attacker, "defender": defender}, range(FIRST_SEED // 2, FIRST_SEED // 2 + dialogues)
-    )
-    names = laboratory.task.vocabulary
-    gain = state.scores[:, 0] - state.scores[:, 1]
-    counts: dict[str, int] = {}
-    for row in (gain >= best).nonzero()[:, 0].tolist():
-        own = [text for mine, text in utterances(state.words[row].tolist(), names) if mine and text != SELECTION]
-        if own:
-            counts[own[-1]] = counts.get(own[-1], 0) + 1
-    if not counts:
-        raise SettingError(f"the RL attack on {target} has no dialogue of an advantage of {best}: nothing to transfer")
-    lines = sorted(counts, key=lambda sentence: (-counts[sentence], sentence))
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if not file.exists():
+        adversary, victim = (NeuralNegotiator(laboratory.path(name)) for name in (f"attack-{target}", target))
+        seeds = range(FIRST_SEED // 2, FIRST_SEED // 2 + dialogues)
+        found = malicious_sentences(laboratory.game(adversarial=True), adversary, victim, seeds)
+        if not found:
+            raise SettingError(f"the RL attack on {target} gained 5 in no dialogue: there is nothing to transfer")
+        write_whole(file, "\n".join(found) + "\n")
     return file
 
 
@@ -225,7 +207,7 @@ def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
         return Preemptive(speech, n=cell.n)
     if cell.attack == "ra-pa-da":
         return ArbitraryTurn(speech, otherwise="delayed")
-    sentences = str(malicious_sentences(laboratory, cell.target))
+    sentences = str(sentences_file(laboratory, cell.target))
     if cell.attack == "transfer":
         return Transfer(speech, sentences=sentences)
     return ArbitraryTurn(speech, otherwise="transfer", sentences=sentences)
