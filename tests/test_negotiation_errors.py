@@ -162,7 +162,15 @@ def test_an_illegal_move_can_be_an_outcome(view: str, acts: list[int], words: st
     assert not {NAMES.unk, NAMES.pad} & set(ended.words[0, : int(ended.length[0])].tolist())
     measured = game.measures(ended)
     assert measured["illegal"] == 1 and measured["agreement"] == 0 and measured["pareto"].isnan().all()
-    assert measured["words"] == (state.length - (state.starts >= 0).sum(1)), "nothing of it is kept"
+    spoken = measured["words"] - (state.length - (state.starts >= 0).sum(1))
+    if view == "acts" and PASS < move < CHOOSE and state.phase < 2:  # an act, though not a legal one: it is heard
+        assert spoken == (game.grammar.render(torch.tensor([move])) != NAMES.pad).sum()
+    elif "is no legal utterance" in text:
+        assert spoken == move.index(NAMES.eos) and f"{' '.join(NAMES.decode(move[1:])[:-1])}\n" in game.render_text(
+            ended
+        )
+    else:
+        assert spoken == 0, "nothing of it is kept"
     for seen, space in ((game.observe(ended, p), game.observation_space(p)) for p in game.players):
         assert set(seen) | {"text"} >= set(space)
 

@@ -174,10 +174,10 @@ class Moves:
         wrong = self._judge(
             active, allowed, lambda g: f"{player}: {describe_act(int(move[g]))} is not legal now in match {g}"
         )
-        act = torch.where(wrong, PASS, move)
-        tokens = self.grammar.render(act)
+        said = torch.where(move < NUM_ACTS, move, PASS)  # what is not legal is heard, but comes to nothing
+        tokens = self.grammar.render(said)
         tokens = torch.where(tokens == self.vocabulary.pad, -1, tokens)
-        return Said(tokens, state.node, active, torch.where(wrong, -1, act), active & (act == END), wrong)
+        return Said(tokens, state.node, active, torch.where(wrong, -1, said), active & (said == END) & ~wrong, wrong)
 
     def _word(self, state: NegotiationState, active: Tensor, legal: Tensor, move: Tensor, player: str) -> Said:
         names, said = self.vocabulary, state.said
@@ -210,6 +210,7 @@ class Moves:
             lambda g: f"{player}: there is talk still: no choice can be made (match {g})",
         )
         wrong |= self._check_words(words, inside, is_end, active, player)
+        heard = active & ~wrong  # what the grammar does not allow is heard, but comes to nothing
         kept = torch.where(inside, words, names.pad)
         acts = torch.where(active, self.grammar.parse(kept), -1)
         acts = torch.where(acts == PASS, -1, acts)
@@ -221,7 +222,7 @@ class Moves:
                 lambda g: f"{player}: {self.grammar.say(kept[g])!r} is no legal utterance of the grammar (match {g})",
             )
         ends = active & (words[:, 0] == names.selection) & ~wrong
-        spoken = inside & (active & ~wrong)[:, None]
+        spoken = inside & heard[:, None]
         return Said(torch.where(spoken, words, -1), state.node, active, torch.where(wrong, -1, acts), ends, wrong)
 
     def _check_words(self, words: Tensor, inside: Tensor, is_end: Tensor, active: Tensor, player: str) -> Tensor:

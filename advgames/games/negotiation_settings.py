@@ -36,8 +36,8 @@ class NegotiationSettings(Settings):
             ``"walk-away"``. Whoever speaks last can insist to the end where there are choices still.
         max_words: words of an utterance at most, its end included; None: what the grammar needs, or 30 without one.
         illegal: what an illegal move comes to, such as an offer of more than there is: a named ``"error"``, which
-            leaves the dialogue as it was, or the ``"outcome"`` ``illegal``, which ends it; nothing of the move is kept
-            (words of the utterance that were moves of their own, and legal, are).
+            leaves the dialogue as it was, or the ``"outcome"`` ``illegal``, which ends it; what was said stands in the
+            dialogue where it can be read, and comes to nothing.
             ``"text"`` always has the outcome. Moves of whoever is not to move, and what is no move of the action space
             at all, are errors either way.
         first: who opens: ``"attacker"``, ``"defender"``, or by the match's own coin, ``"random"``.
