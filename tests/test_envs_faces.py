@@ -155,22 +155,23 @@ def test_gym_env_is_the_aec_env_seen_from_one_seat(row: Row, role: str) -> None:
     own = learner.action_space
     own.seed(11)
     observation, info = learner.reset(seed=2)
-    assert info == {}
     aec.reset(seed=2)
+    masked = {"action_mask"} & set(aec.observation_space(role).spaces)
+    assert set(info) == masked
     earned = 0.0
     if learner.match.over:  # the others ended it before the learner's first turn: the first step tells
         observation, earned, ended, cut, info = learner.step(own.sample())
     for agent in aec.agent_iter():
         seen, reward, terminated, truncated, _ = aec.last()
         if agent == role:
-            assert_same(seen, observation)
+            assert_same(seen, {**observation, **{name: info[name] for name in masked}})
             assert reward == pytest.approx(earned)
         if terminated or truncated:
             action = None
         elif agent == role:
-            action = draw(own, observation)
+            action = draw(own, {**observation, **info})
             observation, earned, ended, cut, info = learner.step(action)
-            assert bool(info) == ended
+            assert ("measures" in info) == ended and masked <= set(info)
         else:
             action = aec.unwrapped.move(others[agent])
         aec.step(action)
