@@ -285,8 +285,9 @@ class WordSearch:
             said[some, spot[some]] = best[some]
             queries += inner.sum(1) + len(words) * (inner.sum(1) > 0)
         baits = Baits.of(self.target, talks, said)
-        _, loss = judge(baits, baits.unchanged())
-        return Found(said, baits.stop_margin(baits.unchanged()), loss, queries + 1)
+        whole = baits.unchanged()
+        _, loss = judge(baits, whole)
+        return Found(said, baits.stop_margin(whole), loss, queries + 1)
 
     def _ranked(
         self,

@@ -61,10 +61,9 @@ def equilibrium_lines(solution: Solution) -> list[str]:
     row, column = solution.game.players
     places = solution.payoff.places
     if solution.equilibrium is None:
-        pure = [f"({own}, {other})" for own, other in solution.game.pure_equilibria()]
         return [
             "the players' payoffs add up to no constant: there is no value and no one equilibrium",
-            f"equilibria in pure strategies ({row}, {column}): {', '.join(pure) or 'none'}",
+            f"equilibria in pure strategies ({row}, {column}): {', '.join(solution.pure_equilibria()) or 'none'}",
             *(
                 f"if the {leader} commits first it plays {solution.commitment(leader)} and receives "
                 f"{number(found.leader_value)}, the other {number(found.follower_value)} by {found.response_name}"

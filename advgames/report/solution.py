@@ -81,6 +81,10 @@ class Solution:
         names = self.game.rows if self.game.side(leader) == 0 else self.game.columns
         return names[int(self.leaders[leader].leader_mix.argmax())]
 
+    def pure_equilibria(self) -> list[str]:
+        """The equilibria in pure strategies as ``(row, column)``."""
+        return [f"({row}, {column})" for row, column in self.game.pure_equilibria()]
+
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON's own types; NaN is null."""
         players = self.game.players

@@ -170,7 +170,7 @@ def _commitments(solution: Solution) -> str:
             f"if the {leader} commits first it plays {solution.commitment(leader)}, "
             f"is answered by {found.response_name} and receives {number(found.leader_value)}"
         )
-    pure = [f"({own}, {other})" for own, other in solution.game.pure_equilibria()]
+    pure = solution.pure_equilibria()
     told = f"Equilibria in pure strategies: {listed(pure)}" if pure else "There is no equilibrium in pure strategies"
     return f"The players' payoffs add up to no constant, so the game has no single value: {listed(parts)}. {told}."
 

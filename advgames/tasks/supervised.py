@@ -44,15 +44,16 @@ def supervised_negotiator(task: NegotiationTask, told: Told | None = None) -> Ne
     corpora = task.corpus("train"), task.corpus("val")
     key = _key(task, model, *corpora)
     file = cache_folder() / f"{key}.training"
-    trainer, epochs = SupervisedTrainer(model, corpora[0], corpora[1], task.recipe), len(task.recipe.rates)
-
-    def tell() -> None:
-        losses = trainer.history[-1]
-        _LOG.info("epoch %d of %d, perplexity %.2f", trainer.epoch, epochs, losses.perplexity)
-        if told:
-            told(trainer.epoch, epochs, losses)
 
     def train() -> None:
+        trainer, epochs = SupervisedTrainer(model, *corpora, task.recipe), len(task.recipe.rates)
+
+        def tell() -> None:
+            losses = trainer.history[-1]
+            _LOG.info("epoch %d of %d, perplexity %.2f", trainer.epoch, epochs, losses.perplexity)
+            if told:
+                told(trainer.epoch, epochs, losses)
+
         _LOG.warning("training the negotiator of %s once: %d epochs, kept in %s", task.name, epochs, cache_folder())
         resumed(file, trainer, trainer.step, tell, every=0.0, optional=True)
 
