@@ -7,17 +7,18 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from advgames import rng
 from advgames.errors import DataFileError, SettingError
-from advgames.files import replace_whole
+from advgames.files import save_tensors
 from advgames.settings import imported
 from advgames.tasks.base import Recipe, Task
 from advgames.victims import Victim
@@ -154,11 +155,8 @@ def _on_disk(module: nn.Module, file: Path) -> dict[str, Tensor] | None:
 
 
 def _keep_on_disk(weights: dict[str, Tensor], file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_whole(file, lambda part: save_file(weights, part))
-    except OSError:
-        pass  # a cache that cannot be written is no reason to stop
+    with suppress(OSError):  # a cache that cannot be written is no reason to stop
+        save_tensors(file, weights, {})
 
 
 def _key(task: Task, recipe: Recipe, module: nn.Module) -> str:
