@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advgames.agents.dialogue import Observation
-from advgames.agents.negotiators import NeuralNegotiator, allowed_words, beginning, spread
+from advgames.agents.negotiators import NeuralNegotiator, allowed_words, beginning, ended, spread
 from advgames.attacks.word_search import DecisionLoss, Found, Talks, Target, WordSearch, choice_gains
 from advgames.dialogue.speech import turned
 from advgames.errors import AccessError, DataFileError, SettingError
@@ -132,17 +132,14 @@ class Baiter(Adversary):
 
     def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:
         """What the attack found where it was tried, else regular speech; ``<selection>`` where the bait was taken."""
-        names = access.vocabulary
         said = super().utter(observation, access)
         begins = access.speaking & (access.said == 0)
         closing = begins & self._closing
         due = (begins & ~self._closing & self.due(access)).nonzero()[:, 0]
         if len(due):
             said[due] = self.bait(observation, access, due, said)
-        end = torch.full_like(said, names.pad)
-        end[:, 0] = names.selection
         self._closing = self._closing & ~closing
-        return torch.where(closing[:, None], end, said)
+        return ended(said, closing, access)
 
     def due(self, access: NegotiationAccess) -> Tensor:
         """Where to attack now, (G,) bool."""

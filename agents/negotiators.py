@@ -16,7 +16,7 @@ from advgames.victims.choosing import Chooser
 from advgames.victims.decoding import Decoder, Goal
 from advgames.victims.negotiator import Negotiator
 
-__all__ = ["NeuralNegotiator", "Targeted", "allowed_words", "contexts"]
+__all__ = ["NeuralNegotiator", "Targeted", "allowed_words", "contexts", "ended"]
 
 
 def contexts(observation: Observation) -> Tensor:
@@ -140,6 +140,13 @@ class Targeted(NeuralNegotiator):
         """
         self.weights = access.target
         super().reset(access)
+
+
+def ended(said: Tensor, where: Tensor, access: NegotiationAccess) -> Tensor:
+    """Utterances (G, L), with ``<selection>`` instead of what was said in the matches `where` (G,)."""
+    end = torch.full_like(said, access.vocabulary.pad)
+    end[:, 0] = access.vocabulary.selection
+    return torch.where(where[:, None], end, said)
 
 
 def beginning(access: NegotiationAccess) -> Tensor:

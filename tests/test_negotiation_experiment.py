@@ -187,6 +187,8 @@ def test_a_cell_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         ("rl-rl-attack", NeuralNegotiator, "attack-rl", True),
         ("sv-transfer", Transfer, "rl", True),
         ("rl-reactive-n3", Reactive, "rl", True),
+        ("rl-reactive-n2-w8", Reactive, "rl", True),
+        ("sv-forced", Reactive, "rl", True),
         ("sv-preemptive-n2", Preemptive, "rl", True),
         ("sv-ra-pa-da", ArbitraryTurn, "rl", True),
         ("rl-ra-pa-ta", ArbitraryTurn, "rl", True),
@@ -215,7 +217,21 @@ def test_every_kind_of_cell_is_played(
     assert players["defender"].weights == game.settings.target == laboratory.path(cell.target)
     assert game.settings.adversarial == adversarial and seeds == [10**12, 10**12 + 1]
     assert getattr(players["attacker"], "n", cell.n) == cell.n
+    assert getattr(players["attacker"], "replacements", 2) == (8 if name.endswith("w8") else 2)
     assert (name.endswith("ta")) == (getattr(players["attacker"], "otherwise", "") == "transfer")
+
+
+def test_forced_ends_come_right_after_the_attack(laboratory: Laboratory) -> None:
+    """Two utterances of the adversary, then the target's `<selection>`: 4 turns where the adversary opened, else 5."""
+    cell = replace(PLAYED["sv-forced"], n=2)
+    play_cell(laboratory, cell, scenarios=16, chunk=16)
+    turns = result(laboratory.out, cell, 16).turns
+    assert {turn for turn in turns if turn >= 4} == {4, 5} and turns.count(4) > 1 and turns.count(5) > 1
+    model = NeuralNegotiator(laboratory.path("sv"))
+    interrupted = negotiation_cells.Interrupted(laboratory.path("sv"), 99)
+    game = laboratory.game()
+    free, never = (converse(game, {"attacker": model, "defender": one}, range(8)) for one in (model, interrupted))
+    assert torch.equal(free.words, never.words)  # nobody is heard 99 times
 
 
 def test_sentences_are_those_that_gained_most(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from advgames.agents import Agent
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
-from advgames.agents.negotiators import NeuralNegotiator
+from advgames.agents.dialogue import Observation
+from advgames.agents.negotiators import NeuralNegotiator, ended
 from advgames.errors import SettingError
 from advgames.files import write_whole
+from advgames.games.negotiation_access import NegotiationAccess
 from advgames.training.dialogues import converse, malicious_sentences
+from advgames.victims.negotiator import Negotiator
 
 if TYPE_CHECKING:
     from advgames.training.experiments.negotiation import Laboratory
@@ -32,11 +37,14 @@ class Cell:
 
     Attributes:
         attack: ``none`` (the RL negotiator, both choose), ``supervised`` (the SV negotiator, both choose),
-            ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``, ``ra-pa-da``, ``ra-pa-ta``.
+            ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``, ``ra-pa-da``, ``ra-pa-ta``; ``forced`` is the
+            reactive one as the released program counts it: after the first attack the talk is over, whether or not the
+            target would have ended it.
         target: ``sv``, ``rl`` or ``robust``.
         paper: score of the adversary, of the target, and PAR in per cent, where it was published.
         agreement: the paper's, in per cent.
         n: the utterance with which a fixed-turn attack begins.
+        words: how many words it replaces.
     """
 
     attack: str
@@ -44,12 +52,13 @@ class Cell:
     paper: tuple[float, float, float | None]
     agreement: float = 100.0
     n: int = 2
+    words: int = 2
 
     @property
     def name(self) -> str:
         """A name for files and the command line."""
         turn = f"-n{self.n}" if self.attack in ("reactive", "preemptive") else ""
-        return f"{self.target}-{self.attack}{turn}"
+        return f"{self.target}-{self.attack}{turn}{f'-w{self.words}' if self.words != 2 else ''}"
 
     @property
     def both_choose(self) -> bool:
@@ -84,7 +93,32 @@ CELLS = (
     Cell("reactive", "rl", (8.84, 3.32, 94.02), n=1),
     Cell("reactive", "rl", (8.81, 3.62, 92.02), n=3),
     Cell("reactive", "rl", (8.71, 3.87, 90.35), n=4),
+    # why ours is weaker against targets that hardly ever end a talk, beside the same published figures
+    Cell("forced", "sv", (8.83, 3.43, 87.00)),
+    Cell("forced", "rl", (8.72, 3.77, 90.23)),
+    Cell("forced", "robust", (8.83, 4.31, 80.76)),
+    Cell("reactive", "rl", (8.72, 3.77, 90.23), words=8),
+    Cell("reactive", "robust", (8.83, 4.31, 80.76), words=8),
 )
+
+
+class Interrupted(NeuralNegotiator):
+    """A negotiator who must end the talk after the other side's n-th utterance.
+
+    Args:
+        weights: as of :class:`~advgames.agents.negotiators.NeuralNegotiator`.
+        n: utterances of the other side.
+    """
+
+    def __init__(self, weights: str | Negotiator, n: int) -> None:
+        super().__init__(weights)
+        self.n = n
+
+    def utter(self, observation: Observation, access: NegotiationAccess) -> Tensor:
+        """Regular speech, then ``<selection>``."""
+        said = super().utter(observation, access)
+        over = access.speaking & (access.said == 0) & ((access.turn + 1) // 2 >= self.n)
+        return ended(said, over, access)
 
 
 @dataclass
@@ -126,7 +160,8 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
     game = laboratory.game(
         adversarial=not cell.both_choose, access_attacker="white-box" if white else "black-box", target=target
     )
-    players = {"attacker": attacker, "defender": NeuralNegotiator(target)}
+    defender = Interrupted(target, cell.n) if cell.attack == "forced" else NeuralNegotiator(target)
+    players = {"attacker": attacker, "defender": defender}
     while done < scenarios:
         seeds = range(done, min(done + chunk, scenarios))
         began = time.perf_counter()
@@ -202,7 +237,9 @@ def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
     if cell.both_choose or cell.attack == "rl-attack":
         return NeuralNegotiator(speech)
     if cell.attack == "reactive":
-        return Reactive(speech, n=cell.n)
+        return Reactive(speech, n=cell.n, replacements=cell.words)
+    if cell.attack == "forced":
+        return Reactive(speech, n=cell.n, replacements=cell.words, stop=-math.inf)
     if cell.attack == "preemptive":
         return Preemptive(speech, n=cell.n)
     if cell.attack == "ra-pa-da":

@@ -18,8 +18,8 @@ _NAMES = {"sv": "SV", "rl": "RL", "robust": "adversarially trained"}
 
 
 def tables(out: Path, scenarios: int) -> str:
-    """Supervised negotiators among themselves, Tables 3.10 and 3.14 as one, then 3.15; empty: not played."""
-    played = {(c.attack, c.target, c.n): c for c in CELLS}
+    """SV negotiators among themselves, Tables 3.10 and 3.14 as one, 3.15, and what explains them; empty: not played."""
+    played = {(c.attack, c.target, c.n): c for c in CELLS if c.words == 2}
     alone = played["supervised", "sv", 2]
     lines = ["| | ours | published |", "|---|---|---|"]
     lines += [f"| SV v SV | {_ours(out, alone, scenarios)} | {_paper(alone)} |", ""]
@@ -32,12 +32,16 @@ def tables(out: Path, scenarios: int) -> str:
     for n in (1, 2, 3, 4):
         cell = played["reactive", "rl", n]
         lines.append(f"| {n} | {_ours(out, cell, scenarios)} | {_paper(cell)} |")
+    lines += ["", "| reactive, otherwise | ours | paper |", "|---|---|---|"]
+    for cell in CELLS:
+        if cell.attack == "forced" or cell.words != 2:
+            lines.append(f"| {cell.name} | {_ours(out, cell, scenarios)} | {_paper(cell)} |")
     return "\n".join([*lines, "", *orderings(out, scenarios)])
 
 
 def orderings(out: Path, scenarios: int) -> list[str]:
     """The paper's orderings of mean advantages, and whether they hold here."""
-    found = {(c.attack, c.target, c.n): result(out, c, scenarios) for c in CELLS}
+    found = {(c.attack, c.target, c.n): result(out, c, scenarios) for c in CELLS if c.words == 2}
     gain = {key: value.figures()["advantage"] for key, value in found.items() if value.adversary}
     claims = []
     for target in ("sv", "rl"):
