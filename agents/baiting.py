@@ -138,7 +138,6 @@ class Baiter(Adversary):
         due = (begins & ~self._closing & self.due(access)).nonzero()[:, 0]
         if len(due):
             said[due] = self.bait(observation, access, due, said)
-        self._closing = self._closing & ~closing
         return ended(said, closing, access)
 
     def due(self, access: NegotiationAccess) -> Tensor:
