@@ -143,6 +143,10 @@ def test_arbitrary_turns_attack_where_that_promises_enough(target: str) -> None:
     _, one = talk(always, target)
     _, two = talk(Reactive(own, n=1, stop=-100.0), target)
     assert torch.equal(one.words, two.words)
+    closing = ArbitraryTurn(own, enough_reactive=-torch.inf, enough_preemptive=torch.inf, samples=1)
+    play, state = talk(closing, target, range(12))  # the first utterance is the attack, the second the end
+    second = [said[1] for said in (utterances(play, state, g) for g in range(12)) if len(said) > 1]
+    assert second and all(said == ["<selection>"] for said in second)
 
 
 def test_a_closing_talk_is_part_of_the_memory(target: str) -> None:
@@ -157,11 +161,13 @@ def test_a_closing_talk_is_part_of_the_memory(target: str) -> None:
         state, _, _ = play.step(
             state, {player: agents[player].act(play.observe(state, player), play.access(state, player))}
         )
+    asked = agents["attacker"].queries.clone()
     fresh = Preemptive(own, n=1, samples=1)
     fresh.reset(play.access(state, "attacker"))
     fresh.restore(agents["attacker"].memory())
     assert torch.equal(fresh.queries, agents["attacker"].queries) and (fresh.queries > 0).any()
     move = fresh.act(play.observe(state, "attacker"), play.access(state, "attacker"))
+    assert torch.equal(fresh.queries, asked)  # nothing is searched for once the talk is to end
     talking = state.speaker == 0
     assert talking.any() and (move[talking, 1] == WORDS.selection).all()
 

@@ -218,6 +218,7 @@ def test_every_kind_of_cell_is_played(
     assert game.settings.adversarial == adversarial and seeds == [10**12, 10**12 + 1]
     assert getattr(players["attacker"], "n", cell.n) == cell.n
     assert getattr(players["attacker"], "replacements", 2) == (8 if name.endswith("w8") else 2)
+    assert getattr(players["attacker"], "stop", 0.0) == (-torch.inf if name == "sv-forced" else 0.0)
     assert (name.endswith("ta")) == (getattr(players["attacker"], "otherwise", "") == "transfer")
 
 
@@ -278,12 +279,16 @@ def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -
     played("sv-rl-attack", [8.0, 8.0], [4.0, 4.0])
     played("sv-transfer", [5.0], [3.0])
     played("rl-reactive-n3", [5.0, 5.0], [5.0, 2.0])
+    played("rl-reactive-n2", [7.0, 7.0], [5.0, 5.0])
+    played("rl-reactive-n2-w8", [9.0, 9.0], [4.0, 4.0])
     played("rl-rl-attack", [5.0, 4.0], [3.0, 4.0])
     played("robust-rl-attack", [6.0, 4.0], [3.0, 4.0])
     text = negotiation_tables.tables(tmp_path, 2)
     assert "| 8.00 v 5.00 (+3.00 ± 5.88) PAR 50.0 | 8.83 v 3.43 (+5.40) PAR 87.0 |" in text
     assert "| 5.00 v 3.00 (+2.00 ± nan) PAR 100.0 [1] | 6.41 v 6.54 (-0.13) PAR 44.4 |" in text
     assert "| 3 | 5.00 v 3.50 (+1.50 ± 2.94) PAR 50.0 | 8.81 v 3.62 (+5.19) PAR 92.0 |" in text
+    assert "| 2 | 7.00 v 5.00 (+2.00 ± 0.00) PAR 100.0 | 8.72 v 3.77" in text
+    assert "| rl-reactive-n2-w8 | 9.00 v 4.00 (+5.00 ± 0.00) PAR 100.0 | 8.72 v 3.77" in text
     assert "| none |  | 7.23 v 4.55 (+2.68) PAR 75.8, agreement 89.6 |" in text
     own = "2.50 v 3.50 (-1.00 ± 1.96) PAR 0.0, agreement 50.0, Pareto 100.0"
     assert f"| SV v SV | {own} | 5.40 v 5.50 (-0.10), agreement 87.9 |" in text
@@ -291,6 +296,7 @@ def test_tables_say_what_was_played_and_whether_it_is_in_order(tmp_path: Path) -
     assert negotiation_tables.orderings(tmp_path, 2) == [
         "- sv: reactive > RL attack: FAILS (+3.00, +4.00)",
         "- sv: RL attack > transfer: holds (+4.00, +2.00)",
+        "- rl: reactive > RL attack: holds (+2.00, +1.00)",
         "- adversarial training lowers rl-attack: FAILS (+1.00, +1.50)",
     ]
 
