@@ -15,9 +15,9 @@ __all__ = ["Access", "Kind", "Order", "PerturbationAccess", "WhiteBox", "require
 
 Order = Literal["first", "second", "exact"]
 _LEVELS = {"black-box": 0, "hard-label": 0, "soft-label": 1, "white-box": 2}
-_KINDS = {"inputs": "perturbs inputs", "dialogue": "negotiates in dialogues"}
+_KINDS = {"inputs": "perturbs inputs", "dialogue": "negotiates in dialogues", "table": "plays a payoff table"}
 
-Kind = Literal["inputs", "dialogue"]
+Kind = Literal["inputs", "dialogue", "table"]
 
 
 class Access:
@@ -29,7 +29,8 @@ class Access:
         round: rounds played so far.
         horizon: rounds of the match.
         may_mix: whether an action may hold D equally likely draws, (G, D, ...), of a randomised strategy.
-        kind: what is played with: perturbations of ``"inputs"``, or words of a ``"dialogue"``.
+        kind: what is played with: perturbations of ``"inputs"``, words of a ``"dialogue"``, or strategies of a
+            ``"table"``.
         level: how much is known.
     """
 

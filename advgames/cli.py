@@ -404,10 +404,13 @@ def _names(kind: str) -> list[dict[str, Any]]:
     if kind == "tasks":
         from advgames.tasks import PAIRED, TASKS
         from advgames.tasks.negotiations import NEGOTIATIONS
+        from advgames.tasks.payoff_tables import PAYOFF_TABLES
 
         tasks = {name: _about(task) for name, task in TASKS.items()}
         tasks |= {f"{name}:AvB": f"classes A and B of {name}, digits such as 0 and 1" for name in PAIRED}
         tasks |= {name: _about(task) for name, task in NEGOTIATIONS.items()}
+        tasks |= {name: _about(task) for name, task in PAYOFF_TABLES.items()}
+        tasks["random:MxN:SEED"] = "payoffs of m rows and n columns, uniform in [0, 1); and FILE.csv, those of a file"
         return [{"name": name, "about": about} for name, about in tasks.items()]
     from advgames.agents import AGENTS, WRAPPERS, LevelK
     from advgames.agents.libraries import LIBRARIES, names
@@ -420,7 +423,7 @@ def _names(kind: str) -> list[dict[str, Any]]:
     for library in LIBRARIES:
         about = ", ".join(installed[library]) if library in installed else "not installed, see docs/libraries.md"
         agents["autoattack" if library == "autoattack" else f"{library}:NAME"] = about
-    agents |= {name: _about(agent) for name, agent in AGENTS.items() if kinds[name] == "dialogue"}
+    agents |= {name: _about(agent) for name, agent in AGENTS.items() if kinds[name] != "inputs"}
     return [{"name": n, "plays": kinds.get(n, "inputs"), "about": about} for n, about in agents.items()]
 
 

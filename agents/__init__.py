@@ -15,12 +15,14 @@ from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
+from advgames.agents.tables import Answer, Mix
 
 __all__ = [
     "AGENTS",
     "WRAPPERS",
     "ActAgent",
     "Agent",
+    "Answer",
     "ArbitraryTurn",
     "Attack",
     "DialogueAgent",
@@ -29,6 +31,7 @@ __all__ = [
     "Human",
     "InfluenceFunction",
     "LevelK",
+    "Mix",
     "Momentum",
     "NeuralNegotiator",
     "Null",

@@ -22,7 +22,7 @@ class Agent(ABC):
     nothing between matches except what it puts into :meth:`memory`.
 
     Attributes:
-        kind: what it plays with: perturbations of ``"inputs"`` or words of a ``"dialogue"``.
+        kind: what it plays with: perturbations of ``"inputs"``, words of a ``"dialogue"``, strategies of a ``"table"``.
         needs: the access it needs: ``"hard-label"``, ``"soft-label"`` or ``"white-box"``; in dialogues ``"black-box"``
             or ``"white-box"``.
     """

@@ -23,6 +23,7 @@ from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
+from advgames.agents.tables import Answer, Mix
 from advgames.dialogue.scripted import POLICIES
 from advgames.errors import SettingError, UnknownNameError
 from advgames.settings import imported
@@ -74,6 +75,8 @@ AGENTS: dict[str, Callable[..., Agent]] = {
         ArbitraryTurn,
         otherwise="transfer",
     ),
+    "mix": Mix,
+    "answer": Answer,
 }
 WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
 

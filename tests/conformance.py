@@ -19,7 +19,7 @@ from toy_games import IN_TURN, SECOND_FIRST, TWICE, Toy
 from advgames.dialogue.acts import ASK, END, INFORM, PASS, PROPOSE
 from advgames.dialogue.grammar import Grammar
 from advgames.dialogue.splits import NO_DEAL
-from advgames.envs import Faces, negotiation_v0, perturbation_v0, poisoning_v0
+from advgames.envs import Faces, matrix_v0, negotiation_v0, perturbation_v0, poisoning_v0
 
 __all__ = [
     "AT_ONCE",
@@ -51,12 +51,14 @@ class Row:
         module: whatever has ``env``, ``raw_env``, ``parallel_env``, ``gym_env`` and ``vector_env``.
         settings: small enough to be quick.
         careless: settings under which any element of the action space may be played at any time.
+        chance: whether matches differ by their seeds.
     """
 
     name: str
     module: Any
     settings: dict[str, Any] = field(default_factory=dict)
     careless: dict[str, Any] = field(default_factory=dict)
+    chance: bool = True
 
     @property
     def lockstep(self) -> bool:
@@ -117,6 +119,9 @@ ROWS = [
         {**WALKED, **OUTCOME, "actions": "tokens", "unit": "utterance", "grammar": True},
     ),
     Row("negotiation-text", negotiation_v0, {**WALKED, "actions": "text"}),
+    Row("matrix-pennies", matrix_v0, {"task": "biased-pennies", "rounds": 3}, chance=False),
+    Row("matrix-row-first", matrix_v0, {"task": "random:3x5", "order": "row-first", "rounds": 3}, chance=False),
+    Row("matrix-dilemma", matrix_v0, {"task": "prisoners-dilemma", "order": "column-first", "rounds": 4}, chance=False),
     Row("toy-at-once", toy_v0),
     Row("toy-at-once-twice", toy_v0, {"phases": TWICE, "actions": "ball"}),
     Row("toy-in-turn", toy_v0, {"phases": IN_TURN}),

@@ -7,6 +7,7 @@ from typing import Any
 
 from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs, State
+from advgames.games.matrix import MatrixGame, MatrixSettings, MatrixState
 from advgames.games.negotiation import NegotiationGame
 from advgames.games.negotiation_settings import NegotiationSettings
 from advgames.games.negotiation_state import NegotiationState
@@ -27,6 +28,9 @@ __all__ = [
     "Classes",
     "Game",
     "Mask",
+    "MatrixGame",
+    "MatrixSettings",
+    "MatrixState",
     "NegotiationGame",
     "NegotiationSettings",
     "NegotiationState",
@@ -45,10 +49,11 @@ __all__ = [
     "make_game",
 ]
 
-GAMES: dict[str, type[PoisoningGame] | type[PerturbationGame] | type[NegotiationGame]] = {
+GAMES: dict[str, type[PoisoningGame] | type[PerturbationGame] | type[NegotiationGame] | type[MatrixGame]] = {
     PoisoningGame.name: PoisoningGame,
     PerturbationGame.name: PerturbationGame,
     NegotiationGame.name: NegotiationGame,
+    MatrixGame.name: MatrixGame,
 }
 
 

@@ -84,7 +84,7 @@ class Game(ABC, Generic[S]):
     name: ClassVar[str]
     players: tuple[str, ...]
     phases: tuple[tuple[str, ...], ...]
-    zero_sum: ClassVar[bool]
+    zero_sum: bool
     hidden: ClassVar[str]
     settings_model: ClassVar[type[Settings]] = Settings
     lockstep: ClassVar[bool] = True
