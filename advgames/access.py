@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from advgames import rng
 from advgames.errors import AccessError
 from advgames.threat import Threat
+
+if TYPE_CHECKING:
+    from advgames.games.spaces import Observation, Space
 
 __all__ = ["Access", "Kind", "Order", "PerturbationAccess", "WhiteBox", "require"]
 
@@ -31,6 +34,7 @@ class Access:
         may_mix: whether an action may hold D equally likely draws, (G, D, ...), of a randomised strategy.
         kind: what is played with: perturbations of ``"inputs"``, words of a ``"dialogue"``, or strategies of a
             ``"table"``.
+        action_space, observation_space: of one match, for this player.
         level: how much is known.
     """
 
@@ -38,8 +42,20 @@ class Access:
     level = "hard-label"
     may_mix = False
 
-    def __init__(self, *, player: str, sign: float, round: int, horizon: int, seeds: Tensor) -> None:
+    def __init__(
+        self,
+        *,
+        player: str,
+        sign: float,
+        round: int,
+        horizon: int,
+        seeds: Tensor,
+        action_space: Space,
+        observation_space: Observation,
+    ) -> None:
         self.player = player
+        self.action_space = action_space
+        self.observation_space = observation_space
         self.sign = sign
         self.round = round
         self.horizon = horizon

@@ -410,7 +410,7 @@ def _names(kind: str) -> list[dict[str, Any]]:
         tasks |= {f"{name}:AvB": f"classes A and B of {name}, digits such as 0 and 1" for name in PAIRED}
         tasks |= {name: _about(task) for name, task in NEGOTIATIONS.items()}
         tasks |= {name: _about(task) for name, task in PAYOFF_TABLES.items()}
-        tasks["random:MxN:SEED"] = "payoffs of m rows and n columns, uniform in [0, 1); and FILE.csv, those of a file"
+        tasks["random:MxN:SEED"] = "payoffs of m rows and n columns, uniform in (0, 1]; and FILE.csv, those of a file"
         return [{"name": name, "about": about} for name, about in tasks.items()]
     from advgames.agents import AGENTS, WRAPPERS, LevelK
     from advgames.agents.libraries import LIBRARIES, names

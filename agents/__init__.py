@@ -7,9 +7,11 @@ from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfe
 from advgames.agents.base import Agent
 from advgames.agents.dialogue import ActAgent, DialogueAgent, WordAgent
 from advgames.agents.human import Human
+from advgames.agents.learned import Manifest, RLLevelK
 from advgames.agents.level_k import LevelK
 from advgames.agents.momentum import Momentum
 from advgames.agents.negotiators import NeuralNegotiator, Targeted
+from advgames.agents.pool import Pool
 from advgames.agents.registry import AGENTS, WRAPPERS, make_agent, register_agent
 from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
@@ -31,12 +33,15 @@ __all__ = [
     "Human",
     "InfluenceFunction",
     "LevelK",
+    "Manifest",
     "Mix",
     "Momentum",
     "NeuralNegotiator",
     "Null",
     "OptimalContraction",
+    "Pool",
     "Preemptive",
+    "RLLevelK",
     "RandomDirection",
     "Reactive",
     "Scripted",

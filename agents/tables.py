@@ -44,14 +44,13 @@ class Mix(Agent):
         if self.weights is not None and len(self.weights) != count:
             raise SettingError(f"{self!r}: {len(self.weights)} weights for {count} strategies of the {access.player}")
         weights = self.weights or (1.0,) * count
-        self._last = max(place for place, weight in enumerate(weights) if weight)  # sums may round to less than 1
         until = torch.tensor(weights, dtype=torch.float64, device=access.payoff.device).cumsum(0)
         self._until = until / until[-1]
 
     def act(self, observation: Mapping[str, Tensor], access: MatrixAccess) -> Tensor:
         """A strategy of every match, (G,)."""
         drawn = rng.uniform(access.noise_seeds, "mix", 0, (1,), dtype=torch.float64)
-        return torch.searchsorted(self._until, drawn, right=True)[:, 0].clamp(max=self._last)
+        return torch.searchsorted(self._until, drawn)[:, 0]  # draws lie in (0, 1]: weights of 0 are never drawn
 
 
 class Answer(Agent):

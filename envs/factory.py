@@ -19,7 +19,7 @@ from advgames.errors import MissingExtraError
 from advgames.games import Game
 
 if TYPE_CHECKING:
-    from advgames.envs.sb3 import GameSB3VecEnv
+    from advgames.envs.sb3 import OpponentVecEnv
 
 __all__ = ["Faces", "register"]
 
@@ -131,7 +131,7 @@ class Faces:
         *,
         max_cycles: int | None = None,
         **settings: Any,
-    ) -> GameSB3VecEnv:
+    ) -> OpponentVecEnv:
         """Many matches at once as a VecEnv of stable-baselines3, for one learner.
 
         Args:
@@ -147,13 +147,13 @@ class Faces:
             UnsupportedFormError: moves are texts.
         """
         try:
-            from advgames.envs.sb3 import GameSB3VecEnv
+            from advgames.envs.sb3 import OpponentVecEnv
         except ImportError as error:
             raise MissingExtraError(
                 "sb3_env needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
             ) from error
         game = self._game(device=device, **{**self._learner, **settings})
-        return GameSB3VecEnv(self.name, game, role, opponents, num_games, max_cycles=max_cycles)
+        return OpponentVecEnv(game, role, opponents, num_games, max_cycles=max_cycles, name=self.name)
 
 
 def register(id: str, module: str, *, parallel: bool, **learner: Any) -> None:

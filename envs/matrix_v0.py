@@ -44,7 +44,7 @@ A round pays what the table says, divided by `rounds`.
 
 Tables that have names: `"matching-pennies"`, `"biased-pennies"`, `"rock-paper-scissors"`,
 `"biased-rock-paper-scissors"`, `"example-6.3"`, `"prisoners-dilemma"`, and `"random:20x20"` or `"random:20x20:SEED"`,
-payoffs uniform in [0, 1). `advgames.tasks.PayoffTable.of` makes others, with payoffs for both players.
+payoffs uniform in (0, 1]. `advgames.tasks.PayoffTable.of` makes others, with payoffs for both players.
 
 ### Usage
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -21,43 +22,44 @@ from advgames.envs.vector import GameVectorEnv
 from advgames.errors import ActionError, PhaseError
 from advgames.games import Game
 
-__all__ = ["GameSB3VecEnv"]
+__all__ = ["OpponentVecEnv"]
 
 Array = NDArray[Any]
 _Ended: TypeAlias = tuple[Tensor, dict[str, Any]]  # truncated (G,), and the info of the step that ended the matches
 
 
-class GameSB3VecEnv(VecEnv):
+class OpponentVecEnv(VecEnv):
     """`num_games` matches in lockstep for one learner of stable-baselines3 (``PPO("MultiInputPolicy", env)``).
 
     A step submits the learner's actions and lets the others move until it is its turn again; its reward is the sum of
     its payoffs on the way. Finished rows begin anew at once, with ``terminal_observation`` and ``TimeLimit.truncated``
-    in their info, and ``measures`` of the match that ended. ``seed(s)`` begins match s + i in row i at the next reset.
+    in their info, ``measures`` of the match that ended, and its ``episode`` as stable-baselines3's Monitor tells it.
+    ``seed(s)`` begins match s + i in row i at the next reset.
 
     Where matches end at different times, the rows that wait for the others pass, whatever is submitted for them, and
     are paid nothing; all rows are done together. An ``action_mask`` is no part of the observations: MaskablePPO of
     sb3-contrib finds it as :attr:`action_masks`.
 
     Args:
-        name: of the environment.
         game: the rules.
         role: the learner's seat.
         opponents: who plays the other seats: an agent, its name, or a mapping from players to these; None does nothing.
         num_games: number of matches.
         max_cycles: truncate after this many rounds; None: never.
+        name: of the environment; None: the game's.
     """
 
     def __init__(
         self,
-        name: str,
         game: Game[Any],
         role: str,
         opponents: Opponents = None,
         num_games: int = 16,
         *,
         max_cycles: int | None = None,
+        name: str | None = None,
     ) -> None:
-        self.env = GameVectorEnv(name, game, num_games, max_cycles=max_cycles)
+        self.env = GameVectorEnv(name or game.name, game, num_games, max_cycles=max_cycles)
         names = Names(game.players)
         self._player = names.player(role)
         self.agent = names.agent(self._player)
@@ -71,11 +73,14 @@ class GameSB3VecEnv(VecEnv):
         self._owed = torch.zeros(num_games)  # paid before its first turn
         self._early: _Ended | None = None  # the end, where the others brought it about before that
         self._next_seed: int | Sequence[int] | None = None
+        self._earned, self._length = np.zeros(num_games), 0  # of the episode under way
+        self._start = time.monotonic()
 
     def reset(self) -> dict[str, Array]:
         """Begin all matches and play up to the learner's first turn."""
         self.env.reset(self._next_seed)
         self._next_seed = None
+        self._earned[:], self._length = 0.0, 0
         self._owed, self._early = self._until_own_turn()
         return self._observation()
 
@@ -110,12 +115,16 @@ class GameSB3VecEnv(VecEnv):
         self._owed, self._early = torch.zeros_like(rewards), None
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = np.zeros(self.num_envs, dtype=bool)
+        paid_now = rewards.cpu().numpy().astype(np.float32)
+        self._earned += paid_now
+        self._length += 1
         if ended is not None:
             truncated, final = ended
             done[:] = True
             infos = self._final_infos(truncated, final)
+            self._earned[:], self._length = 0.0, 0
             self._owed, self._early = self._until_own_turn()
-        return self._observation(), rewards.cpu().numpy().astype(np.float32), done, infos
+        return self._observation(), paid_now, done, infos
 
     def _play(self, own: dict[str, Tensor]) -> tuple[Tensor, _Ended | None]:
         """One phase: the learner's rewards, and (truncated, info) if the matches have ended."""
@@ -140,12 +149,14 @@ class GameSB3VecEnv(VecEnv):
 
     def _final_infos(self, truncated: Tensor, info: dict[str, Any]) -> list[dict[str, Any]]:
         final = {name: _numpy(info["final_observations"][self.agent][name]) for name in self._seen}
+        seconds = round(time.monotonic() - self._start, 6)
         measures = {name: value.tolist() for name, value in self.env.game.measures(info["final_state"]).items()}
         return [
             {
                 "terminal_observation": {name: value[i] for name, value in final.items()},
                 "TimeLimit.truncated": bool(truncated[i]),
                 "measures": {name: value[i] for name, value in measures.items() if not math.isnan(value[i])},
+                "episode": {"r": float(self._earned[i]), "l": self._length, "t": seconds},
             }
             for i in range(self.num_envs)
         ]

@@ -17,7 +17,7 @@ from advgames.errors import SettingError
 from advgames.games import NegotiationGame
 from advgames.training.adversarial_dialogue import AdversarialTraining, DuelRecipe
 from advgames.training.dialogues import converse
-from advgames.training.ladder import negotiation_ladder
+from advgames.training.negotiation_ladder import negotiation_ladder
 from advgames.training.reinforce import Reinforce, ReinforceRecipe, Rewards, word_log_probabilities
 from advgames.victims.decoding import Decoder
 

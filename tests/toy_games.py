@@ -76,15 +76,11 @@ class Toy(Game[ToyState]):
         self._check_player(player)
         radius = torch.ones(len(state.seeds))
         return PerturbationAccess(
-            player=player,
-            sign=1.0 if player == "row" else -1.0,
+            **self._seat(state, player, 1.0 if player == "row" else -1.0),
             threat=self.threat,
             input_shape=(3,),
             radius=radius,
             opponent_radius=radius,
-            round=state.round,
-            horizon=self.horizon,
-            seeds=state.seeds,
         )
 
     def action_space(self, player: str) -> Space:

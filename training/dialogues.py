@@ -11,19 +11,14 @@ from advgames.agents import Agent
 from advgames.dialogue.speech import utterances
 from advgames.dialogue.vocabulary import SELECTION
 from advgames.games import NegotiationGame, NegotiationState
+from advgames.training.matches import play_out
 
 __all__ = ["converse", "malicious_sentences"]
 
 
 def converse(game: NegotiationGame, players: Mapping[str, Agent], seeds: Sequence[int] | Tensor) -> NegotiationState:
     """The finished dialogues of matches `seeds` between an attacker and a defender."""
-    state = game.reset(seeds)
-    for player in game.players:
-        players[player].reset(game.access(state, player))
-    while not game.over(state):
-        moves = {p: players[p].act(game.observe(state, p), game.access(state, p)) for p in game.movers(state)}
-        state, _, _ = game.step(state, moves)
-    return state
+    return play_out(game, players, seeds)[0]
 
 
 def malicious_sentences(

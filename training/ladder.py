@@ -1,83 +1,121 @@
-"""The level-k ladder of negotiators: level 0 is supervised, level k answers level k - 1 by reinforcement."""
+"""The level-k ladder by learning: every level is a best response to the levels below it."""
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from advgames.agents.negotiators import NeuralNegotiator
-from advgames.dialogue.corpus import Corpus
-from advgames.equilibrium import EmpiricalGame
+from advgames.agents import Agent, RLLevelK
+from advgames.equilibrium import EmpiricalGame, Exploitability
 from advgames.errors import SettingError
-from advgames.games import NegotiationGame
-from advgames.training.dialogues import converse
-from advgames.training.reinforce import Reinforce, ReinforceRecipe
-from advgames.victims.negotiator import Negotiator
+from advgames.games import Game
+from advgames.training.best_response import LearningRecipe
+from advgames.training.population import Population, Recipes, Told, by_player, level_zero, own_seed, response
 
-__all__ = ["Ladder", "negotiation_ladder"]
+__all__ = ["Ladder", "ladder"]
+
+PPO = LearningRecipe()
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """Negotiators by level, and what each pair of them gets from the same scenarios.
+    """Players by level, and what every level gets against every other.
 
     Attributes:
-        models: level 0, 1, ...; in evaluation mode.
-        game: payoffs of every level in the attacker's seat (rows) against every level in the defender's (columns).
+        agents: of each player, level 0, 1, ...
+        game: payoffs of all pairs on the same matches.
+        answered: of each player and each level from 1 on, the weights of the other's levels that it answers.
+        exploitability: of each level's pair, what fresh best responses with a budget of their own gained against it: a
+            lower bound; None: it was not asked for.
     """
 
-    models: tuple[Negotiator, ...]
+    agents: Mapping[str, Sequence[Agent]]
     game: EmpiricalGame
+    answered: Mapping[str, Sequence[Mapping[str, float]]]
+    exploitability: Sequence[Exploitability] | None = None
 
 
-def negotiation_ladder(
-    game: NegotiationGame,
-    supervised: Negotiator,
-    levels: int = 2,
-    recipe: ReinforceRecipe | None = None,
-    corpus: Corpus | None = None,
-    seeds: Sequence[int] = range(256),
-    told: Callable[[int, Reinforce], object] | None = None,
+def ladder(
+    game: Game[Any],
+    levels: int = 3,
+    response_to: str = "previous",
+    *,
+    recipe: Recipes = PPO,
+    start: Mapping[str, str | Agent] | None = None,
+    warm: bool = False,
+    seeds: int | Sequence[int] = 256,
+    exploiter: Recipes | None = None,
+    out: str | Path | None = None,
+    told: Told | None = None,
 ) -> Ladder:
-    """Climb: level k starts from level k - 1's weights and learns against it, frozen; then all pairs play.
-
-    The learner sits in the attacker's seat; with ``game`` adversarial, levels from 1 on are adversaries of the level
-    below, and only the table's first column is then the thesis's setting.
+    """Climb: at each level both players learn to answer the other's levels below, frozen; then all pairs play.
 
     Args:
-        game: the dialogue in words, ``actions="tokens"``, ``unit="utterance"``.
-        supervised: level 0.
+        game: the rules; two players.
         levels: the highest.
-        recipe: how each level learns; None: as the RL negotiator does. Every level has dialogues of its own.
-        corpus: for the supervised steps in between.
-        seeds: scenarios of the payoff table, the same for all pairs.
-        told: called with the level and its training after every batch of dialogues.
+        response_to: what level k answers: the ``"previous"`` level; a ``"poisson"`` mixture of all below (the cognitive
+            hierarchy); their ``"uniform"`` average (fictitious self-play); their ``"nash"`` mixture (PSRO), or the
+            average of ``"replicator"`` dynamics.
+        recipe: how each level learns, or how each player does. Every level and player has a seed of its own.
+        start: who plays level 0; default: the game's own (:attr:`~advgames.games.Game.level_0`).
+        warm: begin with the weights of the level below, where that was learned.
+        seeds: matches by which levels are compared, or how many.
+        exploiter: how fresh best responses to each level learn; None: exploitability is not measured.
+        out: folder that keeps every level and payoff as it comes: the same call goes on where it was stopped, and ends
+            with the same ladder.
+        told: called with the name of what learns, its steps so far and its payoff of late.
 
     Raises:
-        SettingError: fewer than one level.
+        SettingError, UnknownNameError, AccessError: before anything is trained, see
+            :func:`~advgames.training.best_response`.
+        DataFileError: the folder holds another ladder.
     """
     if levels < 1:
         raise SettingError(f"a ladder needs at least one level above 0, got {levels}")
-    recipe = recipe or ReinforceRecipe()
-    models = [copy.deepcopy(supervised).eval().requires_grad_(False)]
+    answer = response(response_to)
+    recipes = by_player(game, recipe, "recipe")
+    measures = None if exploiter is None else by_player(game, exploiter, "exploiter")
+    first = level_zero(game, start)
+    what = repr(("ladder", response_to, recipes, measures, first, warm))
+    people = Population(game, seeds, out, what)
+    answered: dict[str, list[dict[str, float]]] = {player: [] for player in game.players}
+    for player, agent in first.items():
+        people.add(player, "level-0", agent)
     for level in range(1, levels + 1):
-        own = replace(recipe, seed=recipe.seed + level - 1)
-        learner = Reinforce(game, copy.deepcopy(models[-1]), NeuralNegotiator(models[-1]), own, corpus)
-        learner.run(told=None if told is None else functools.partial(told, level))
-        models.append(learner.model.eval().requires_grad_(False))
-    return Ladder(tuple(models), _table(game, models, seeds))
+        mixes = answer(people.table())
+        learned = {}
+        for side, player in enumerate(game.players):
+            other = game.players[1 - side]
+            weights = dict(zip(people.agents[other], mixes[1 - side].tolist(), strict=True))
+            answered[player].append({name: weight for name, weight in weights.items() if weight > 0})
+            last = list(people.agents[player].values())[-1]
+            below = last if warm and isinstance(last, RLLevelK) else None
+            own = replace(recipes[player], seed=own_seed(recipes[player].seed, level, side), start=below)
+            learned[player] = people.learn(f"level-{level}-{player}", player, weights, own, level, told)
+        for player, agent in learned.items():
+            people.add(player, f"level-{level}", agent)
+    found = None
+    if measures is not None:
+        found = [_exploited(people, level, measures, told) for level in range(levels + 1)]
+    agents = {player: list(named.values()) for player, named in people.agents.items()}
+    return Ladder(agents, people.table(), answered, found)
 
 
-def _table(game: NegotiationGame, models: Sequence[Negotiator], seeds: Sequence[int]) -> EmpiricalGame:
-    names = [f"level-{level}" for level in range(len(models))]
-    players = [NeuralNegotiator(model) for model in models]
-    own: dict[tuple[str, str], dict[int | str, float]] = {}
-    other: dict[tuple[str, str], dict[int | str, float]] = {}
-    for row, attacker in zip(names, players, strict=True):
-        for column, defender in zip(names, [NeuralNegotiator(model) for model in models], strict=True):
-            state = converse(game, {"attacker": attacker, "defender": defender}, seeds)
-            for table, side in ((own, 0), (other, 1)):
-                table[row, column] = dict(zip(seeds, state.scores[:, side].tolist(), strict=True))
-    return EmpiricalGame.from_samples(names, names, own, column_samples=other)
+def _exploited(
+    people: Population, level: int, recipes: Mapping[str, LearningRecipe], told: Told | None
+) -> Exploitability:
+    """What fresh best responses gain against a level's pair, each player's at least 0."""
+    name, gains = f"level-{level}", []
+    own = people.table([name], [name])
+    for side, player in enumerate(people.game.players):
+        recipe = replace(recipes[player], seed=own_seed(recipes[player].seed, level, 2 + side))
+        tried = f"exploits-{name}"
+        people.add(player, tried, people.learn(f"{tried}-{player}", player, {name: 1.0}, recipe, level + 1, told))
+        pair = (tried, name) if side == 0 else (name, tried)
+        paid = people.table([pair[0]], [pair[1]])
+        gain = (paid.payoff - own.payoff, paid.column_payoff - own.column_payoff)[side]
+        gains.append(max(float(gain[0, 0]), 0.0))
+        people.drop(player, tried)
+    return Exploitability(*gains)

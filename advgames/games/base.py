@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -79,6 +80,7 @@ class Game(ABC, Generic[S]):
             False: a phase may take several steps, phases in which nobody moves are skipped, and matches end at
             different times; those that wait or have ended pass (see :meth:`active`).
         default_task, default_agent: what is played on, and who plays, where nobody says.
+        level_0: who plays level 0.
     """
 
     name: ClassVar[str]
@@ -90,6 +92,7 @@ class Game(ABC, Generic[S]):
     lockstep: ClassVar[bool] = True
     default_task: ClassVar[str] = "digits"
     default_agent: ClassVar[str] = "level-1"
+    level_0: ClassVar[str] = "null"
     device: torch.device
     dtype: torch.dtype
 
@@ -207,6 +210,23 @@ class Game(ABC, Generic[S]):
     @abstractmethod
     def _move(self, state: S, actions: Actions) -> tuple[S, Payoffs, Tensor]:
         """`step` for actions that come from the right players."""
+
+    def _seat(self, state: S, player: str, sign: float) -> dict[str, Any]:
+        """What every access object is told of the seat of `player`."""
+        action, seen = self._spaces[player]
+        return {
+            "player": player,
+            "sign": sign,
+            "round": state.round,
+            "horizon": self.horizon,
+            "seeds": cast(Any, state).seeds,
+            "action_space": action,
+            "observation_space": dict(seen),
+        }
+
+    @functools.cached_property
+    def _spaces(self) -> dict[str, tuple[Space, Observation]]:
+        return {player: (self.action_space(player), self.observation_space(player)) for player in self.players}
 
     def _check_player(self, player: str) -> None:
         if player not in self.players:

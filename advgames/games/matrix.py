@@ -68,7 +68,7 @@ class MatrixGame(Game[MatrixState]):
     players = ("row", "column")
     settings_model = MatrixSettings
     hidden = "what the other player does at the same time"
-    default_task, default_agent = "matching-pennies", "mix"
+    default_task, default_agent, level_0 = "matching-pennies", "mix", "mix"
 
     def __init__(
         self,
@@ -127,11 +127,7 @@ class MatrixGame(Game[MatrixState]):
         own = self._side(player)
         tables = self.table if own == 0 else self.table.flip(0).transpose(1, 2)
         return MatrixAccess(
-            player=player,
-            sign=1.0 if own == 0 else -1.0,
-            round=state.round,
-            horizon=self.horizon,
-            seeds=state.seeds,
+            **self._seat(state, player, 1.0 if own == 0 else -1.0),
             payoff=tables[0].clone(),
             other_payoff=tables[1].clone(),
             answers=self._answers(player),

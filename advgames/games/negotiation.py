@@ -64,7 +64,7 @@ class NegotiationGame(Game[NegotiationState]):
     zero_sum = False
     settings_model = NegotiationSettings
     lockstep = False
-    default_task, default_agent = "bargains", "fair"
+    default_task, default_agent, level_0 = "bargains", "fair", "fair"
     hidden = "what the items are worth to the other side"
 
     def __init__(
@@ -214,11 +214,7 @@ class NegotiationGame(Game[NegotiationState]):
         choosing = state.phase == _CHOICE_PHASE
         level = "white-box" if side == 1 else self.settings.access_attacker  # the target knows itself
         granted: dict[str, Any] = {
-            "player": player,
-            "sign": 1.0 if side == 0 else -1.0,
-            "round": state.round,
-            "horizon": self.horizon,
-            "seeds": state.seeds,
+            **self._seat(state, player, 1.0 if side == 0 else -1.0),
             "settings": self.settings,
             "vocabulary": self.vocabulary,
             "grammar": self.grammar,

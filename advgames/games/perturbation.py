@@ -179,15 +179,11 @@ class PerturbationGame(Game[PerturbationState]):
             return others.inputs[:count].clone()
 
         common: dict[str, Any] = {
-            "player": player,
-            "sign": 1.0 if attacks else -1.0,
+            **self._seat(state, player, 1.0 if attacks else -1.0),
             "threat": self.threat,
             "input_shape": self.task.input_shape,
             "radius": (own if attacks else other).clone(),
             "opponent_radius": (other if attacks else own).clone(),
-            "round": state.round,
-            "horizon": self.horizon,
-            "seeds": state.seeds,
             "shared": vector and not attacks,
             "opponent_shared": vector and attacks,
             "may_mix": player in self.phases[-1],

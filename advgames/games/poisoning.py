@@ -147,15 +147,11 @@ class PoisoningGame(Game[PoisoningState]):
         attacks = player == "attacker"
         own, other = state.epsilon_attacker, state.epsilon_defender
         return PoisoningAccess(
-            player=player,
-            sign=1.0 if attacks else -1.0,
+            **self._seat(state, player, 1.0 if attacks else -1.0),
             threat=self.threat,
             input_shape=self.task.input_shape,
             radius=own if attacks else other,
             opponent_radius=other if attacks else own,
-            round=state.round,
-            horizon=self.horizon,
-            seeds=state.seeds,
             victim=self.victim,
             params=state.params,
             buffers=state.buffers,

@@ -67,7 +67,7 @@ def load_payoff_table(name: str) -> PayoffTable:
     """A table by name.
 
     Args:
-        name: one of :data:`PAYOFF_TABLES`; ``"random:20x20"``, payoffs uniform in [0, 1) from the seed after another
+        name: one of :data:`PAYOFF_TABLES`; ``"random:20x20"``, payoffs uniform in (0, 1] from the seed after another
             colon (default 0); or a file of numbers, one row a line, with commas between, the row player's payoffs.
 
     Raises:

@@ -1,0 +1,139 @@
+"""RLLevelK: a player whose policy was trained against given opponents, frozen, with a record of how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+
+from advgames.access import Kind, PerturbationAccess
+from advgames.agents.base import Agent
+from advgames.agents.policies import MASK, Policy, head_of, parts_of
+from advgames.errors import DataFileError, SettingError
+from advgames.files import load_tensors, save_tensors
+from advgames.settings import Settings, parse
+
+__all__ = ["FORMAT", "Manifest", "RLLevelK"]
+
+FORMAT = 1
+
+
+class Manifest(Settings):
+    """What a trained policy is, and how it came about.
+
+    Attributes:
+        format: of the file.
+        game, task, settings, role: what it was trained to play.
+        kind: of that game, as :attr:`advgames.access.Access.kind`.
+        level: one more than that of who it answers.
+        opponents: who sat in the other seats.
+        algorithm, options, steps, seed: how it was trained.
+        masked: whether illegal actions were ruled out while it learned.
+        versions: of what it was trained with.
+    """
+
+    format: int = FORMAT
+    game: str
+    task: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    role: str
+    kind: Kind
+    level: NonNegativeInt = 1
+    opponents: str = ""
+    algorithm: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    steps: NonNegativeInt = 0
+    seed: NonNegativeInt = 0
+    masked: bool = False
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class RLLevelK(Agent):
+    """A level-k player by reinforcement learning: a policy trained to answer players of level k - 1, now frozen.
+
+    :func:`advgames.training.best_response` trains one; :meth:`save` and :meth:`load` keep it.
+
+    Args:
+        policy: what it acts by.
+        manifest: where it comes from.
+        deterministic: play the likeliest action, or the mean; by default it draws, as it did while it learned.
+    """
+
+    def __init__(self, policy: Policy, manifest: Manifest, deterministic: bool = False) -> None:
+        self.policy, self.manifest, self.deterministic = policy, manifest, deterministic
+        self.kind = manifest.kind  # type: ignore[misc]
+
+    @property
+    def k(self) -> int:
+        """Its level."""
+        return self.manifest.level
+
+    def reset(self, access: Any) -> None:
+        """Begin a batch of matches.
+
+        Raises:
+            AccessError: the game is of another kind.
+            SettingError: the seat is not the one that it was trained for, or in a game with other spaces.
+        """
+        super().reset(access)
+        if access.player != self.manifest.role:
+            raise SettingError(f"{self!r} was trained as the {self.manifest.role}, and cannot play the {access.player}")
+        if self.policy.parts != parts_of(access.observation_space):
+            raise SettingError(f"{self!r} was trained to see {self.policy.parts}, not {access.observation_space}")
+        if self.policy.head != head_of(access.action_space, self.policy.head.kind):
+            raise SettingError(f"{self!r} was trained to act by {self.policy.head}, not in {access.action_space}")
+
+    def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
+        """The action of every match, (G, ...)."""
+        mask = observation.get(MASK)
+        seen = observation
+        if mask is not None and not self.manifest.masked:
+            seen = {name: value for name, value in observation.items() if name != MASK}
+        action = self.policy.act(seen, access.noise_seeds, self.deterministic)
+        if mask is not None and action.ndim == 1:  # who is not to move has one legal action: to pass
+            action = torch.where(mask.sum(-1) == 1, mask.long().argmax(-1), action)
+        if isinstance(access, PerturbationAccess):
+            action = access.threat.project(action.to(access.radius.dtype))
+        return action
+
+    def save(self, file: str | Path) -> Path:
+        """Write policy and manifest into one file of tensors and plain values.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        described = {"manifest": self.manifest.model_dump(mode="json"), "policy": self.policy.describe()}
+        save_tensors(Path(file), self.policy.state_dict(), described)
+        return Path(file)
+
+    @classmethod
+    def load(cls, file: str | Path, deterministic: bool = False) -> RLLevelK:
+        """What :meth:`save` wrote. Nothing in the file is run.
+
+        Raises:
+            DataFileError: the file is missing or damaged, holds something else, or is an archive of stable-baselines3.
+            SettingError: the manifest is of another version.
+        """
+        if Path(file).suffix == ".zip":
+            raise DataFileError(
+                f"{file}: an archive of stable-baselines3 holds pickled objects, which can run any code when they are "
+                "read; if you trust it: advgames.training.from_sb3(file, game, role, algorithm, trusted=True)"
+            )
+        try:
+            weights, values = load_tensors(file)
+            told, described = values["manifest"], values["policy"]
+            version = told.get("format")
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise DataFileError(f"{file}: no learned player can be read: {error}") from error
+        if version != FORMAT:
+            raise SettingError(f"{file}: the manifest is of version {version!r}, this advgames reads version {FORMAT}")
+        return cls(Policy.build(described, weights), parse(Manifest, told, str(file)), deterministic)
+
+    def __repr__(self) -> str:
+        how = ", deterministic=True" if self.deterministic else ""
+        m = self.manifest
+        return f"RLLevelK({m.level}, {m.algorithm} as {m.role} of {m.game}{how})"

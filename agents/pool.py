@@ -1,0 +1,87 @@
+"""Pool: a mixed strategy over agents, one of them drawn for every match."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advgames import rng
+from advgames.access import Access, require
+from advgames.agents.base import Agent
+from advgames.errors import SettingError
+
+__all__ = ["Pool"]
+
+
+class Pool(Agent):
+    """Draws one of its agents for every match, by the match's own randomness, and keeps to it until the match ends.
+
+    Args:
+        agents: the members, of one kind.
+        weights: how likely each is, normalised; None: all the same.
+
+    Attributes:
+        met: how many matches each member has played, over all batches.
+        drawn: the member of every match of the present batch, (G,).
+    """
+
+    def __init__(self, agents: Sequence[Agent], weights: Sequence[float] | None = None) -> None:
+        if not agents:
+            raise SettingError("a pool needs at least one agent")
+        if len({agent.kind for agent in agents}) > 1:
+            raise SettingError(f"the agents of a pool play one kind of game, got {', '.join(map(repr, agents))}")
+        chances = [1.0] * len(agents) if weights is None else [float(weight) for weight in weights]
+        if len(chances) != len(agents):
+            raise SettingError(f"a pool of {len(agents)} agents needs as many weights, got {len(chances)}")
+        if not all(0 <= chance < math.inf for chance in chances) or not sum(chances):
+            raise SettingError(f"weights must be finite, not negative, and not all 0, got {chances}")
+        self.agents, self.weights = tuple(agents), tuple(chance / sum(chances) for chance in chances)
+        self.kind = agents[0].kind  # type: ignore[misc]
+        self.met: Counter[int] = Counter()
+        self.drawn = torch.zeros(0, dtype=torch.int64)
+
+    def reset(self, access: Access) -> None:
+        """Begin a batch of matches: draw who plays each, and begin with those.
+
+        Raises:
+            AccessError: the access granted is below what an agent that may be drawn needs.
+        """
+        require(access, self.needs, repr(self), self.kind)
+        until = torch.tensor(self.weights, dtype=torch.float64, device=access.noise_seeds.device).cumsum(0)
+        chance = rng.uniform(access.noise_seeds, "pool", 0, (1,), dtype=torch.float64)
+        self.drawn = torch.searchsorted(until / until[-1], chance)[:, 0]
+        members = self.drawn.tolist()
+        self.met.update(members)
+        self._playing = sorted(set(members))
+        for agent, weight in zip(self.agents, self.weights, strict=True):
+            if weight:
+                agent.reset(access)
+
+    def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
+        """The drawn agent's action in every match, (G, ...)."""
+        return self._picked({n: self.agents[n].act(observation, access) for n in self._playing})
+
+    def memory(self) -> dict[str, Tensor]:
+        """Who plays which match, and what these remember."""
+        kept = {f"{n}/{name}": value for n in self._playing for name, value in self.agents[n].memory().items()}
+        return {"drawn": self.drawn, **kept}
+
+    def restore(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`memory` gave, after :meth:`reset`."""
+        self.drawn = memory["drawn"].clone()
+        self._playing = sorted(set(self.drawn.tolist()))
+        for n in self._playing:
+            own = {name.removeprefix(f"{n}/"): v for name, v in memory.items() if name.startswith(f"{n}/")}
+            self.agents[n].restore(own)
+
+    def _picked(self, actions: Mapping[int, Tensor]) -> Tensor:
+        chosen = next(iter(actions.values())).clone()
+        for n, action in actions.items():
+            mine = self.drawn == n
+            chosen[mine] = action[mine]
+        return chosen

@@ -1,0 +1,269 @@
+"""Learned players: frozen exactly as they were trained, kept without pickle, and refused where they do not belong."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from advgames.agents import Mix, RLLevelK, make_agent
+from advgames.agents.learned import FORMAT
+from advgames.envs.sb3 import OpponentVecEnv
+from advgames.errors import (
+    AccessError,
+    DataFileError,
+    SettingError,
+    UnknownNameError,
+    UnsupportedFormError,
+)
+from advgames.files import load_tensors, save_tensors
+from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
+from advgames.training import best_response, payoffs
+from advgames.training.best_response import ALGORITHMS, LearningRecipe, usual_options
+
+pytest.importorskip("stable_baselines3")
+pytest.importorskip("sb3_contrib")
+from advgames.training.sb3 import freeze
+
+PLANE = {"task": "polygon", "batch_size": 3, "rounds": 2, "order": "attacker-first"}
+TINY = {"num_games": 4, "net": (8, 8)}
+
+
+def games() -> dict[str, tuple[Game[Any], str, str]]:
+    """Games with a seat to learn in, and an opponent."""
+    return {
+        "matrix": (MatrixGame("rock-paper-scissors", rounds=3), "row", "mix"),
+        "plane": (PerturbationGame(**PLANE), "defender", "level-1"),
+        "regression": (PoisoningGame("linear-regression", iterations=3), "attacker", "level-1"),
+        "acts": (NegotiationGame(illegal="outcome", max_turns=4, first="attacker"), "attacker", "fair"),
+    }
+
+
+CASES = [
+    (name, algorithm)
+    for name, (game, role, _) in games().items()
+    for algorithm, made in ALGORITHMS.items()
+    if (made.choices if name in ("matrix", "acts") else made.points) and (not made.masked or name == "acts")
+]
+
+
+@pytest.mark.parametrize(("name", "algorithm"), CASES)
+def test_a_frozen_policy_is_the_trained_one(name: str, algorithm: str) -> None:
+    """What stable-baselines3 predicts, action by action: its likeliest, and the distribution that it draws from."""
+    game, role, other = games()[name]
+    env = OpponentVecEnv(game, role, other, 4)
+    made = getattr(pytest.importorskip(ALGORITHMS[algorithm].package), algorithm)
+    recipe = LearningRecipe(algorithm, 8, num_games=4, options={"learning_starts": 4} if "Q" in algorithm else {})
+    options = {**usual_options(recipe), **({"buffer_size": 100} if ALGORITHMS[algorithm].off_policy else {})}
+    options |= {} if algorithm == "A2C" or ALGORITHMS[algorithm].off_policy else {"n_steps": 4, "batch_size": 8}
+    model = made("MultiInputPolicy", env, policy_kwargs={"net_arch": [7, 5]}, seed=3, **options).learn(40)
+    policy = freeze(model, game, role)
+    env.seed(5)
+    seen, masked = env.reset(), ALGORITHMS[algorithm].masked
+    keys = torch.arange(4)
+    for _ in range(3):
+        mask = {"action_masks": env.action_masks()} if masked else {}
+        expected = model.predict(seen, deterministic=True, **mask)[0]
+        own = {part: torch.from_numpy(np.array(value)) for part, value in seen.items()}
+        if masked:
+            own["action_mask"] = torch.from_numpy(mask["action_masks"])
+        action = policy.act(own, keys, deterministic=True).numpy()
+        np.testing.assert_allclose(action, expected, rtol=1e-4, atol=1e-5)
+        seen = env.step(expected)[0]
+
+
+def test_draws_follow_the_policys_distribution() -> None:
+    """Frozen opponents draw as the learner does, and not greedily: 4,000 matches against the policy's own chances."""
+    game = MatrixGame("rock-paper-scissors")
+    agent = best_response(game, "row", "mix", "PPO", 64, **TINY)
+    state = game.reset(range(4000))
+    seen, access = game.observe(state, "row"), game.access(state, "row")
+    agent.reset(access)
+    assert not agent.deterministic
+    drawn = agent.act(seen, access)
+    chances = agent.policy.chances(seen)[0, 0].float()
+    assert chances.max() < 0.6  # hardly trained: it is not greedy
+    assert torch.allclose(drawn.bincount(minlength=3) / 4000, chances, atol=4 * (0.25 / 4000) ** 0.5)
+    assert torch.equal(drawn[17:18], _first(agent, game, [17]))
+    agent.deterministic = True
+    assert (agent.act(seen, access) == chances.argmax()).all()
+
+
+def _first(agent: RLLevelK, game: MatrixGame, seeds: list[int]) -> torch.Tensor:
+    state = game.reset(seeds)
+    agent.reset(game.access(state, "row"))
+    return agent.act(game.observe(state, "row"), game.access(state, "row"))
+
+
+@pytest.mark.parametrize(("role", "best"), [("row", 0.3), ("column", 0.3)])
+def test_the_learner_is_paid_its_own_payoffs(role: str, best: float) -> None:
+    """In either seat it learns the best answer to a known mix; on the other's payoffs (PettingZoo#1147) the worst."""
+    game, fixed = MatrixGame("rock-paper-scissors"), Mix([0.5, 0.3, 0.2])
+    agent = best_response(game, role, fixed, "A2C", 6_000, seed=1, options={"learning_rate": 0.01})
+    other = "column" if role == "row" else "row"
+    paid = payoffs(game, {role: agent, other: fixed}, range(2000))[role].mean()
+    assert float(paid) == pytest.approx(best, abs=0.06)
+
+
+def test_a_policy_is_a_snapshot_and_not_the_network_that_goes_on_learning() -> None:
+    """ray#35393: opponents that share memory with the learner change under its hands."""
+    game = MatrixGame("rock-paper-scissors")
+    model = pytest.importorskip("stable_baselines3").PPO(
+        "MultiInputPolicy", OpponentVecEnv(game, "row", "mix", 4), n_steps=4, batch_size=8, seed=0
+    )
+    policy = freeze(model, game, "row")
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    model.learn(64)
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+    after = freeze(model, game, "row").state_dict()
+    assert not all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_a_saved_player_is_the_same_player(tmp_path: Path) -> None:
+    for name, (game, role, other) in games().items():
+        agent = best_response(game, role, other, "PPO", 8, options={"n_steps": 2, "batch_size": 4}, **TINY)
+        file = agent.save(tmp_path / name / "agent.safetensors")
+        again = RLLevelK.load(file)
+        assert again.manifest == agent.manifest and repr(again) == repr(agent) and again.k == 1
+        seats = dict.fromkeys(game.players, other)
+        found = []
+        for each in (agent, again):
+            players = {player: make_agent(seats[player]) for player in game.players} | {role: each}
+            found.append(payoffs(game, players, range(3))[role])
+        assert torch.equal(*found)
+
+
+def test_the_manifest_says_where_a_player_comes_from(tmp_path: Path) -> None:
+    game = MatrixGame("biased-pennies", rounds=2)
+    agent = best_response(game, "column_0", Mix([1, 3]), "A2C", 40, level=3, seed=7, **TINY)
+    told = agent.manifest
+    assert (told.game, told.task, told.role, told.kind) == ("matrix", "biased-pennies", "column", "table")
+    assert told.level == agent.k == 3
+    assert told.settings == {"order": "simultaneous", "rounds": 2} and told.opponents == "row: Mix(weights=(1.0, 3.0))"
+    assert (told.algorithm, told.seed, told.steps, told.masked) == ("A2C", 7, 40, False)
+    assert {"torch", "advgames"} <= set(told.versions)
+
+
+def test_the_same_seed_is_the_same_policy_and_global_generators_are_left_alone() -> None:
+    game = MatrixGame("rock-paper-scissors")
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
+    one = best_response(game, "row", "mix", "PPO", 64, seed=4, **TINY)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == np.random.get_state()[1].tolist() and states[2] == random.getstate()  # type: ignore[index]
+    torch.manual_seed(99)
+    np.random.seed(99)
+    random.seed(99)
+    two = best_response(game, "row", "mix", "PPO", 64, seed=4, **TINY)
+    three = best_response(game, "row", "mix", "PPO", 64, seed=5, **TINY)
+    weights = [torch.cat([w.flatten() for w in a.policy.state_dict().values()]) for a in (one, two, three)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+    firsts = [LearningRecipe(seed=seed).first_match for seed in range(4)]
+    assert len(set(firsts)) == 4 and min(firsts) > 10**12  # not among the seeds that players are compared on
+
+
+def test_progress_is_told() -> None:
+    heard: list[tuple[int, float]] = []
+    best_response(
+        MatrixGame(),
+        "row",
+        Mix([1, 0]),
+        "PPO",
+        48,
+        told=lambda steps, paid: heard.append((steps, paid)),
+        options={"n_steps": 4, "batch_size": 8},
+        **TINY,
+    )
+    assert [steps for steps, _ in heard] == [16, 32, 48] and all(-1 <= paid <= 1 for _, paid in heard)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "text"),
+    [
+        ("matrix", {"algorithm": "SAC"}, SettingError, "SAC cannot act in .*; PPO, A2C, MaskablePPO, DQN can"),
+        ("plane", {"algorithm": "DQN"}, SettingError, "DQN cannot act in .*; PPO, A2C, SAC, TD3 can"),
+        ("matrix", {"algorithm": "MaskablePPO"}, SettingError, "needs a mask"),
+        ("matrix", {"algorithm": "PPOO"}, UnknownNameError, "PPO"),
+        ("matrix", {"steps": 0}, SettingError, "positive"),
+        ("matrix", {"net": (8, 0)}, SettingError, "positive"),
+        ("matrix", {"options": {"n_step": 4}}, SettingError, "n_step"),
+        ("matrix", {"opponents": "level-1"}, AccessError, "plays a payoff table"),
+        ("matrix", {"opponents": Mix([1, 2])}, SettingError, "2 weights for 3 strategies"),
+        ("matrix", {"opponents": {"row": "mix"}}, SettingError, "leaves to its user"),
+        ("matrix", {"opponents": {"colum": "mix"}}, UnknownNameError, "column"),
+        ("matrix", {"role": "attacker"}, UnknownNameError, "row"),
+        ("plane", {"opponents": "smoth"}, UnknownNameError, "smooth"),
+        ("acts", {"opponents": "null"}, AccessError, "perturbs inputs"),
+    ],
+)
+def test_what_cannot_learn_is_refused_before_anything_is_trained(
+    name: str, change: dict[str, Any], error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = pytest.importorskip("stable_baselines3.common.base_class").BaseAlgorithm
+    monkeypatch.setattr(base, "_setup_learn", None)
+    game, role, other = games()[name]
+    given = {"role": role, "opponents": other, "algorithm": "PPO", "steps": 8, **change}
+    with pytest.raises(error, match=text):
+        best_response(game, given.pop("role"), given.pop("opponents"), **given, num_games=4)
+
+
+def test_texts_cannot_be_learned() -> None:
+    with pytest.raises(UnsupportedFormError, match="texts"):
+        best_response(NegotiationGame(actions="text"), "attacker", "fair")
+
+
+def test_players_are_refused_where_they_do_not_belong(tmp_path: Path) -> None:
+    game = MatrixGame("rock-paper-scissors")
+    agent = best_response(game, "row", "mix", "PPO", 8, options={"n_steps": 2, "batch_size": 4}, **TINY)
+    for wrong, role, error, text in (
+        (game, "column", SettingError, "was trained as the row"),
+        (MatrixGame("matching-pennies"), "row", SettingError, "own_last"),
+        (NegotiationGame(), "attacker", AccessError, "plays a payoff table"),
+    ):
+        state = wrong.reset([0])
+        with pytest.raises(error, match=text):
+            agent.reset(wrong.access(state, role))
+            agent.act(wrong.observe(state, role), wrong.access(state, role))
+
+
+def test_files_that_hold_no_player_are_refused(tmp_path: Path) -> None:
+    agent = best_response(MatrixGame(), "row", "mix", "PPO", 8, options={"n_steps": 2, "batch_size": 4}, **TINY)
+    file = agent.save(tmp_path / "agent.safetensors")
+    weights, values = load_tensors(file)
+
+    def refused(error: type[Exception], text: str, change: Any = None, tensors: Any = None) -> None:
+        told = json.loads(json.dumps(values))
+        if change:
+            change(told)
+        save_tensors(tmp_path / "bad.safetensors", tensors or weights, told)
+        with pytest.raises(error, match=text):
+            RLLevelK.load(tmp_path / "bad.safetensors")
+
+    text = f"version 99, this advgames reads version {FORMAT}"
+    refused(SettingError, text, lambda v: v["manifest"].update(format=99))
+    refused(DataFileError, "no learned player", lambda v: v.pop("policy"))
+    refused(UnknownNameError, "sed", lambda v: v["manifest"].update(sed=1))
+    refused(SettingError, "no policy can be built", lambda v: v["policy"]["layers"].pop())
+    refused(SettingError, "no policy can be built", lambda v: v["policy"]["layers"].append(["softmax"]))
+    refused(SettingError, "no policy can be built", None, {name: w for name, w in weights.items() if "0" not in name})
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataFileError, match="no learned player can be read"):
+        RLLevelK.load(file)
+    with pytest.raises(DataFileError, match="no learned player can be read"):
+        RLLevelK.load(tmp_path / "missing.safetensors")
+    with pytest.raises(DataFileError, match="pickled objects, which can run any code"):
+        RLLevelK.load(tmp_path / "model.zip")
+
+
+def test_a_model_of_another_game_is_not_frozen_for_this_one() -> None:
+    game = MatrixGame("rock-paper-scissors")
+    env = OpponentVecEnv(game, "row", "mix", 2)
+    model = pytest.importorskip("stable_baselines3").PPO("MultiInputPolicy", env, n_steps=4, batch_size=8)
+    with pytest.raises(SettingError, match=r"does not fit|maps"):
+        freeze(model, MatrixGame("random:4x3"), "row")
+    with pytest.raises(SettingError, match="the model reads"):
+        freeze(model, PerturbationGame(**PLANE), "attacker")

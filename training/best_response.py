@@ -1,0 +1,203 @@
+"""Best responses by reinforcement learning: a policy of stable-baselines3 trained in one seat, then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from advgames import rng
+from advgames.agents.learned import Manifest, RLLevelK
+from advgames.agents.policies import MASK
+from advgames.errors import MissingExtraError, SettingError, UnknownNameError, UnsupportedFormError
+from advgames.games import Classes, Game, Text
+from advgames.training.play import versions
+
+if TYPE_CHECKING:
+    from advgames.envs.players import Opponents, Player
+
+__all__ = ["ALGORITHMS", "Algorithm", "LearningRecipe", "best_response", "respond", "usual_options"]
+
+Told = Callable[[int, float], object]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An algorithm of stable-baselines3 or sb3-contrib.
+
+    Attributes:
+        package: where its class lives.
+        choices: whether it can choose among numbers.
+        points: whether it can act by real numbers.
+        off_policy: whether it learns from a memory of transitions.
+        masked: whether it rules out illegal actions.
+    """
+
+    package: str
+    choices: bool
+    points: bool
+    off_policy: bool = False
+    masked: bool = False
+
+
+ALGORITHMS = {
+    "PPO": Algorithm("stable_baselines3", choices=True, points=True),
+    "A2C": Algorithm("stable_baselines3", choices=True, points=True),
+    "MaskablePPO": Algorithm("sb3_contrib", choices=True, points=False, masked=True),
+    "DQN": Algorithm("stable_baselines3", choices=True, points=False, off_policy=True),
+    "SAC": Algorithm("stable_baselines3", choices=False, points=True, off_policy=True),
+    "TD3": Algorithm("stable_baselines3", choices=False, points=True, off_policy=True),
+}
+
+
+@dataclass(frozen=True)
+class LearningRecipe:
+    """How a policy learns.
+
+    Attributes:
+        algorithm: one of :data:`ALGORITHMS`.
+        steps: decisions of the learner, over all matches; rounded up to whole rounds of learning.
+        num_games: matches that are played at once.
+        seed: of the policy's first weights, its exploration, and the matches. The matches' seeds are hashed from it:
+            the small ones, by which players are usually compared, are not among them.
+        net: sizes of the hidden layers.
+        options: of the algorithm, in place of :func:`usual_options`.
+        tensorboard: folder for learning curves.
+        start: a policy of the same algorithm, layers and seat, with whose weights it begins; None: with its own.
+    """
+
+    algorithm: str = "PPO"
+    steps: int = 100_000
+    num_games: int = 64
+    seed: int = 0
+    net: tuple[int, ...] = (64, 64)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tensorboard: str | None = None
+    start: RLLevelK | None = None
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise UnknownNameError("algorithm", self.algorithm, ALGORITHMS)
+        if min(self.steps, self.num_games, *self.net) < 1 or self.seed < 0:
+            raise SettingError(f"steps, num_games and net must be positive, and seed not negative, got {self}")
+
+    @property
+    def first_match(self) -> int:
+        """The seed of the first match."""
+        return int(rng.bits(rng.seed_tensor([self.seed]), "best response", 0, ())) & (2**62 - 1)
+
+
+def best_response(
+    game: Game[Any],
+    role: str,
+    opponents: Opponents,
+    algorithm: str = "PPO",
+    steps: int = 100_000,
+    *,
+    level: int = 1,
+    told: Told | None = None,
+    **recipe: Any,
+) -> RLLevelK:
+    """Train a policy against frozen opponents, and freeze it.
+
+    Args:
+        game: the rules, and all settings.
+        role: the learner's seat.
+        opponents: who plays the other seats: an agent, its name, or a mapping from players to these; None does nothing.
+            Of a :class:`~advgames.agents.Pool` a member is drawn for every match.
+        algorithm, steps, recipe: as in :class:`LearningRecipe`.
+        level: what to record as its level.
+        told: called with the steps so far and the mean payoff of the last 100 matches, after every round of learning.
+
+    Raises:
+        UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: before anything is
+            trained: no such seat or algorithm, one that cannot act in this game, an opponent that cannot play it.
+    """
+    return respond(game, role, opponents, LearningRecipe(algorithm, steps, **recipe), level, told)
+
+
+def respond(
+    game: Game[Any],
+    role: str,
+    opponents: Opponents,
+    recipe: LearningRecipe,
+    level: int = 1,
+    told: Told | None = None,
+) -> RLLevelK:
+    """:func:`best_response` by a recipe."""
+    from advgames.envs.naming import Names  # here, since the ecosystem's libraries come with it
+    from advgames.envs.players import seat_opponents
+
+    names = Names(game.players)
+    role = names.player(role)
+    _check(game, role, recipe.algorithm)
+    players = seat_opponents(opponents, role, names)
+    try:
+        from advgames.training.sb3 import train
+    except ImportError as error:
+        raise MissingExtraError(
+            "best_response needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
+        ) from error
+    _try_out(game, players)
+    policy, taken = train(game, role, players, recipe, told)
+    manifest = Manifest(
+        game=game.name,
+        task=str(getattr(getattr(game, "task", None), "name", "")),
+        settings=game.settings.model_dump(mode="json", exclude_none=True) if hasattr(game, "settings") else {},
+        role=role,
+        kind=game.access(game.reset([0]), role).kind,
+        level=level,
+        opponents=", ".join(f"{player}: {agent!r}" for player, agent in players.items()),
+        algorithm=recipe.algorithm,
+        options=dict(recipe.options),
+        steps=taken,
+        seed=recipe.seed,
+        masked=ALGORITHMS[recipe.algorithm].masked,
+        versions=versions(),
+    )
+    return RLLevelK(policy, manifest)
+
+
+def usual_options(recipe: LearningRecipe) -> dict[str, Any]:
+    """What this suite chooses of an algorithm's options: payoffs are summed, not discounted; one round of learning is
+    about 2,048 decisions on policy, and one transition of each match off policy."""
+    games = recipe.num_games
+    if ALGORITHMS[recipe.algorithm].off_policy:
+        begin = min(1_000, max(recipe.steps // 10, games))
+        return {"gamma": 1.0, "train_freq": 1, "gradient_steps": max(1, games // 8), "learning_starts": begin}
+    if recipe.algorithm == "A2C":
+        return {"gamma": 1.0}
+    length = max(8, 2_048 // games)
+    return {"gamma": 1.0, "n_steps": length, "batch_size": max(2, length * games // 8)}
+
+
+def _check(game: Game[Any], role: str, name: str) -> None:
+    """Refuse an algorithm that cannot act in the game."""
+    made, space = ALGORITHMS[name], game.action_space(role)
+    if isinstance(space, Text):
+        raise UnsupportedFormError(f"{name} cannot learn where moves are texts")
+    choices = isinstance(space, Classes)
+    fitting = [other for other, a in ALGORITHMS.items() if (a.choices if choices else a.points)]
+    if name not in fitting:
+        raise SettingError(f"{name} cannot act in {space}; {', '.join(fitting)} can")
+    if name == "DQN" and isinstance(space, Classes) and space.shape:
+        raise SettingError(f"DQN takes one choice at a time, the {role} has choices of shape {space.shape}; PPO can")
+    if made.masked and MASK not in game.observation_space(role):
+        raise SettingError(f"{name} needs a mask of legal actions, which {game.name} has none of; PPO needs none")
+
+
+def _try_out(game: Game[Any], players: Mapping[str, Player | None]) -> None:
+    """One round by the opponents, so that who cannot play is found out before anything is trained."""
+    state = game.reset([0])
+    for player, agent in players.items():
+        if agent is not None:
+            agent.reset(game.access(state, player))
+    while not game.over(state) and state.round == 0:
+        moves = {}
+        for player in game.movers(state):
+            agent = players.get(player)
+            if agent is None:
+                moves[player] = game.null_action(state, player)
+            else:
+                moves[player] = agent.act(game.observe(state, player), game.access(state, player))
+        state, _, _ = game.step(state, moves)

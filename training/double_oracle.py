@@ -1,0 +1,181 @@
+"""Double oracle by learning (PSRO): a table of players that grows by learned and given best replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from advgames.agents import Agent, make_agent
+from advgames.equilibrium import EmpiricalGame
+from advgames.errors import SettingError, UnknownNameError
+from advgames.games import Game
+from advgames.training.best_response import LearningRecipe
+from advgames.training.population import Mix, Population, Recipes, Told, by_player, level_zero, own_seed, response
+
+__all__ = ["OracleRun", "OracleStep", "double_oracle"]
+
+StopReason = Literal["tolerance", "no-new-reply", "max-iterations"]
+
+
+@dataclass(frozen=True)
+class OracleStep:
+    """One iteration: the mixes over the players so far, and what the best replies to them gain.
+
+    Attributes:
+        iteration: from 1.
+        mixes: of each player, the weights of all its strategies in the table.
+        values: what the mixes pay each player.
+        replies: the best reply found for each player.
+        gains: what these pay more than the mixes do, on the same matches; 0 where they pay less.
+    """
+
+    iteration: int
+    mixes: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, float]
+    replies: Mapping[str, str]
+    gains: Mapping[str, float]
+
+    @property
+    def exploitability(self) -> float:
+        """The sum of the gains (NashConv): a lower bound where the replies are not the best there are."""
+        return sum(self.gains.values())
+
+
+@dataclass(frozen=True)
+class OracleRun:
+    """What double oracle came to.
+
+    Attributes:
+        game: payoffs of the strategies of the last step.
+        population: everybody, the last replies too, and what every pair pays.
+        history: the steps.
+        reason: ``"tolerance"``: nobody gains more than that; ``"no-new-reply"``: somebody does, by a reply that is in
+            the table already (the solver does not play Nash); ``"max-iterations"``: there may be more.
+    """
+
+    game: EmpiricalGame
+    population: Population
+    history: Sequence[OracleStep]
+    reason: StopReason
+
+    def mix(self, player: str) -> Agent:
+        """A player's mix at the end, as an agent."""
+        return self.population.pool(player, self.history[-1].mixes[player])
+
+
+def double_oracle(
+    game: Game[Any],
+    *,
+    recipe: Recipes | None = None,
+    replies: Mapping[str, Sequence[str | Agent]] | None = None,
+    solver: str = "nash",
+    start: Mapping[str, str | Agent] | None = None,
+    max_iterations: int = 10,
+    tolerance: float = 1e-3,
+    seeds: int | Sequence[int] = 256,
+    out: str | Path | None = None,
+    told: Told | None = None,
+    progress: Callable[[OracleStep], object] | None = None,
+) -> OracleRun:
+    """Solve the table of the players so far, answer the mixes, add the answers, and again (Lanctot et al. 2017, PSRO).
+
+    A reply is the best of a policy that learns to answer the other player's mix and of given agents, such as gradient
+    attacks.
+
+    Args:
+        game: the rules; two players.
+        recipe: how replies learn, or how each player's do; None: nothing is learned.
+        replies: agents of each player that may be replies too.
+        solver: of the table: ``"nash"`` (constant-sum games), ``"uniform"``, ``"replicator"``, or another of
+            :data:`~advgames.training.population.RESPONSES`.
+        start: each player's first strategy; default: level 0.
+        max_iterations: at most.
+        tolerance: of both players' gains, in the payoffs' unit.
+        seeds: matches of every pair, or how many.
+        out: folder that keeps every learned reply and payoff as it comes: the same call goes on where it was stopped,
+            and ends with the same result.
+        told: called with what learns, its steps so far and its payoff of late.
+        progress: called with each step.
+
+    Raises:
+        SettingError, UnknownNameError, AccessError: before anything is trained.
+        DataFileError: the folder holds something else.
+    """
+    if max_iterations < 1 or not tolerance >= 0:
+        raise SettingError(f"expected some iterations and a tolerance from 0, got {max_iterations} and {tolerance}")
+    solve = response(solver)
+    recipes = None if recipe is None else by_player(game, recipe, "recipe")
+    first, given = level_zero(game, start), _given(game, replies or {})
+    if recipes is None and not any(given.values()):
+        raise SettingError("double oracle needs a recipe to learn replies by, or replies that are given")
+    people = Population(game, seeds, out, repr(("double oracle", solver, recipes, first, given)))
+    table = {player: ["start"] for player in game.players}
+    for player in game.players:
+        for name, agent in {"start": first[player], **given[player]}.items():
+            people.add(player, name, agent)
+    history: list[OracleStep] = []
+    reason: StopReason = "max-iterations"
+    for iteration in range(1, max_iterations + 1):
+        payoffs = people.table(*table.values())
+        step = _step(people, payoffs, solve(payoffs), iteration, recipes, given, told)
+        history.append(step)
+        if progress is not None:
+            progress(step)
+        new = {p: name for p, name in step.replies.items() if step.gains[p] > tolerance and name not in table[p]}
+        if max(step.gains.values()) <= tolerance:
+            reason = "tolerance"
+        elif not new:
+            reason = "no-new-reply"
+        if reason != "max-iterations" or iteration == max_iterations:
+            break
+        for player, name in new.items():
+            table[player].append(name)
+    return OracleRun(payoffs, people, history, reason)
+
+
+def _step(
+    people: Population,
+    payoffs: EmpiricalGame,
+    mixes: tuple[Mix, Mix],
+    iteration: int,
+    recipes: Mapping[str, LearningRecipe] | None,
+    given: Mapping[str, Mapping[str, Agent]],
+    told: Told | None,
+) -> OracleStep:
+    """The best replies to the mixes over a table."""
+    first, second = people.game.players
+    weights = {
+        player: dict(zip(names, mix.tolist(), strict=True))
+        for player, names, mix in zip((first, second), (payoffs.rows, payoffs.columns), mixes, strict=True)
+    }
+    values, replies, gains = dict[str, float](), dict[str, str](), dict[str, float]()
+    for side, (player, other) in enumerate(((first, second), (second, first))):
+        tried = list(given[player])
+        if recipes is not None:
+            name = f"reply-{iteration}"
+            recipe = replace(recipes[player], seed=own_seed(recipes[player].seed, iteration, side))
+            reply = people.learn(f"{name}-{player}", player, weights[other], recipe, iteration, told)
+            people.add(player, name, reply)
+            tried.append(name)
+        paid = {name: people.paid_against(player, name, weights[other]) for name in tried}
+        replies[player] = max(paid, key=lambda name: paid[name])
+        values[player] = float(mixes[0] @ (payoffs.payoff, payoffs.column_payoff)[side] @ mixes[1])
+        gains[player] = max(paid[replies[player]] - values[player], 0.0)
+    return OracleStep(iteration, weights, values, replies, gains)
+
+
+def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dict[str, dict[str, Agent]]:
+    """Each player's given replies by name."""
+    for player in replies:
+        if player not in game.players:
+            raise UnknownNameError("player", player, game.players, "replies")
+    made = {
+        player: [make_agent(a) if isinstance(a, str) else a for a in replies.get(player, ())] for player in game.players
+    }
+    named = {player: {repr(agent): agent for agent in agents} for player, agents in made.items()}
+    for player, agents in made.items():
+        if len(named[player]) < len(agents):
+            raise SettingError(f"replies: one of the {player}'s is given twice: {agents}")
+    return named

@@ -1,0 +1,36 @@
+"""Matches played out by agent objects, without records: what trainings and their payoff tables need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from advgames.agents import Agent
+from advgames.games import Game, State
+
+__all__ = ["payoffs", "play_out"]
+
+S = TypeVar("S", bound=State)
+
+
+def play_out(game: Game[S], players: Mapping[str, Agent], seeds: Sequence[int] | Tensor) -> tuple[S, dict[str, Tensor]]:
+    """The end of a batch of matches, and what each player was paid in all, name -> (G,) float64."""
+    state = game.reset(seeds)
+    for player in game.players:
+        players[player].reset(game.access(state, player))
+    total = {player: torch.zeros(len(seeds), dtype=torch.float64, device=game.device) for player in game.players}
+    while not game.over(state):
+        moves = {p: players[p].act(game.observe(state, p), game.access(state, p)) for p in game.movers(state)}
+        state, paid, _ = game.step(state, moves)
+        for player, gain in paid.items():
+            total[player] += gain
+    return state, total
+
+
+def payoffs(game: Game[Any], players: Mapping[str, Agent], seeds: Sequence[int], batch: int = 256) -> dict[str, Tensor]:
+    """What each player is paid in the matches of `seeds`, name -> (N,) float64 on the CPU; `batch` at once."""
+    parts = [play_out(game, players, seeds[i : i + batch])[1] for i in range(0, len(seeds), batch)]
+    return {player: torch.cat([part[player].cpu() for part in parts]) for player in game.players}

@@ -1,0 +1,272 @@
+"""Populations: the players of both seats so far, and what every pair of them pays; played once, kept, grown."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advgames import rng
+from advgames.agents import Agent, Pool, RLLevelK, make_agent
+from advgames.equilibrium import EmpiricalGame
+from advgames.equilibrium.samples import CellSamples, Pair
+from advgames.errors import DataFileError, SettingError, UnknownNameError
+from advgames.files import write_whole
+from advgames.games import Game
+from advgames.training.best_response import LearningRecipe, respond
+from advgames.training.matches import payoffs
+
+__all__ = ["RESPONSES", "Population", "Recipes", "Response", "Told", "by_player", "level_zero", "own_seed", "response"]
+
+Mix = NDArray[np.float64]
+Response = Callable[[EmpiricalGame], tuple[Mix, Mix]]
+Recipes = LearningRecipe | Mapping[str, LearningRecipe]
+Told = Callable[[str, int, float], object]  # of what learns, its steps so far, and its payoff of late
+
+
+class Population:
+    """Named agents of a game's two players, and the payoffs of all pairs on the same matches.
+
+    Args:
+        game: the rules; two players.
+        seeds: matches of every pair, or how many.
+        out: folder that keeps learned players and payoffs; what is there already is not made again. None: nothing is
+            kept.
+        what: what the population follows from, beside the game: a folder of another one is refused.
+        batch: matches at once.
+
+    Raises:
+        DataFileError: the folder is of another population, or damaged.
+    """
+
+    def __init__(
+        self,
+        game: Game[Any],
+        seeds: int | Sequence[int],
+        out: str | Path | None = None,
+        what: str = "",
+        batch: int = 256,
+    ) -> None:
+        if len(game.players) != 2:
+            raise SettingError(f"a population has two players, {game.name} has {len(game.players)}")
+        self.game, self.batch = game, batch
+        self.seeds = list(range(seeds) if isinstance(seeds, int) else seeds)
+        self.out = None if out is None else Path(out)
+        self.agents: dict[str, dict[str, Agent]] = {player: {} for player in game.players}
+        self._paid: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
+        if self.out is not None:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._open(self.out, what)
+
+    def add(self, player: str, name: str, agent: Agent) -> None:
+        """A new strategy of a player."""
+        if name in self.agents[player]:
+            raise SettingError(f"the {player} has a strategy {name!r} already")
+        self.agents[player][name] = agent
+
+    def drop(self, player: str, name: str) -> None:
+        """A strategy leaves; what it was paid stays known."""
+        del self.agents[player][name]
+
+    def learn(
+        self,
+        file: str,
+        player: str,
+        weights: Mapping[str, float],
+        recipe: LearningRecipe,
+        level: int,
+        told: Told | None = None,
+    ) -> RLLevelK:
+        """A best response to a mix of the other player's strategies: read if the folder has it, else trained and kept.
+
+        It is not added to the population.
+
+        Args:
+            file: its name in the folder.
+            weights: of the other player's strategies.
+            recipe, level: as in :func:`~advgames.training.best_response`.
+            told: called with the file's name, steps and payoffs.
+        """
+        path = None if self.out is None else self.out / f"{file}.safetensors"
+        if path is not None and path.exists():
+            return RLLevelK.load(path)
+
+        def heard(steps: int, paid: float) -> None:
+            if told is not None:
+                told(file, steps, paid)
+
+        other = self.game.players[1 - self.game.players.index(player)]
+        agent = respond(self.game, player, {other: self.pool(other, weights)}, recipe, level, heard)
+        return agent if path is None else RLLevelK.load(agent.save(path))  # as it will be read when this goes on
+
+    def paid(self, row: str, column: str) -> tuple[list[float], list[float]]:
+        """What both players are paid in every match of a pair, played now if it was not."""
+        key = row, column
+        if key not in self._paid:
+            first, second = self.game.players
+            pair = {first: self.agents[first][row], second: self.agents[second][column]}
+            found = payoffs(self.game, pair, self.seeds, self.batch)
+            self._paid[key] = found[first].tolist(), found[second].tolist()
+            if self.out is not None:
+                line = {"row": row, "column": column, "paid": self._paid[key]}
+                with (self.out / _PAID).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        return self._paid[key]
+
+    def paid_against(self, player: str, name: str, weights: Mapping[str, float]) -> float:
+        """What a strategy pays its player in the mean against a mix of the other's."""
+        side = self.game.players.index(player)
+        pairs = {(name, other) if side == 0 else (other, name): weight for other, weight in weights.items() if weight}
+        return float(sum(weight * np.mean(self.paid(*pair)[side]) for pair, weight in pairs.items()))
+
+    def table(self, rows: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> EmpiricalGame:
+        """The payoffs of all pairs, or of some."""
+        first, second = self.game.players
+        rows = list(self.agents[first]) if rows is None else rows
+        columns = list(self.agents[second]) if columns is None else columns
+        own, other = dict[Pair, CellSamples](), dict[Pair, CellSamples]()
+        for pair in itertools.product(rows, columns):
+            for samples, paid in zip((own, other), self.paid(*pair), strict=True):
+                samples[pair] = dict(zip(self.seeds, paid, strict=True))
+        zero_sum = all(-a == b for pair in own for a, b in zip(*self.paid(*pair), strict=True))
+        return EmpiricalGame.from_samples(rows, columns, own, (first, second), None if zero_sum else other)
+
+    def pool(self, player: str, weights: Mapping[str, float]) -> Agent:
+        """A player's mix of strategies by name; an agent alone where it has all the weight."""
+        names = [name for name, weight in weights.items() if weight > 0]
+        agents = [self.agents[player][name] for name in names]
+        return agents[0] if len(agents) == 1 else Pool(agents, [weights[name] for name in names])
+
+    def _open(self, out: Path, what: str) -> None:
+        spec = out / _SPEC
+        task, settings = (getattr(self.game, name, None) for name in ("task", "settings"))
+        rules = f"{self.game.name} on {getattr(task, 'name', None)!r} with {settings!r}"
+        told = json.dumps({"game": rules, "what": what, "seeds": self.seeds}, indent=1) + "\n"
+        if not spec.exists():
+            write_whole(spec, told)
+        elif spec.read_text(encoding="utf-8") != told:
+            raise DataFileError(f"{out}: the folder is of another population; take another, or delete it")
+        file = out / _PAID
+        if not file.exists():
+            return
+        whole = file.read_bytes()
+        whole = whole[: whole.rfind(b"\n") + 1]  # of a line that a kill cut short nothing is taken
+        try:
+            for text in whole.decode("utf-8").splitlines():
+                line = json.loads(text)
+                own, other = line["paid"]
+                if not len(own) == len(other) == len(self.seeds):
+                    raise ValueError(f"{len(own)} payoffs for {len(self.seeds)} matches")
+                self._paid[line["row"], line["column"]] = own, other
+        except (ValueError, LookupError, TypeError) as error:
+            raise DataFileError(f"{file}: {error}; delete it, and its pairs are played again") from error
+        file.write_bytes(whole)
+
+
+_SPEC, _PAID = "population.json", "payoffs.jsonl"
+
+
+def _previous(game: EmpiricalGame) -> tuple[Mix, Mix]:
+    """The last strategy of each player: level k answers level k - 1."""
+    m, n = game.shape
+    return np.eye(m)[-1], np.eye(n)[-1]
+
+
+def _uniform(game: EmpiricalGame) -> tuple[Mix, Mix]:
+    """All strategies alike: fictitious self-play (Heinrich, Lanctot & Silver 2015)."""
+    m, n = game.shape
+    return np.full(m, 1 / m), np.full(n, 1 / n)
+
+
+def _poisson(game: EmpiricalGame, mean: float = 1.5) -> tuple[Mix, Mix]:
+    """Level j by Poisson weights of mean 1.5, cut off: the cognitive hierarchy (Camerer, Ho & Chong 2004)."""
+
+    def weights(count: int) -> Mix:
+        chances: Mix = np.array([mean**level / math.factorial(level) for level in range(count)])
+        return np.asarray(chances / chances.sum())
+
+    m, n = game.shape
+    return weights(m), weights(n)
+
+
+def _nash(game: EmpiricalGame) -> tuple[Mix, Mix]:
+    """A Nash equilibrium of the table (PSRO, Lanctot et al. 2017); constant-sum games only."""
+    found = game.nash()
+    return found.row, found.column
+
+
+def _replicator(game: EmpiricalGame, steps: int = 20_000, rate: float = 0.05) -> tuple[Mix, Mix]:
+    """The average of replicator dynamics from the even mixes, on payoffs scaled to their range."""
+    (x, y), (a, b) = _uniform(game), (game.payoff, game.column_payoff)
+    scale = rate / max(float(np.ptp(a)), float(np.ptp(b)), 1e-12)
+    sums = np.zeros_like(x), np.zeros_like(y)
+    for _ in range(steps):
+        gains = a @ y, x @ b
+        x, y = (mix * np.exp(scale * (gain - gain.max())) for mix, gain in zip((x, y), gains, strict=True))
+        x, y = x / x.sum(), y / y.sum()
+        sums[0].__iadd__(x)
+        sums[1].__iadd__(y)
+    return sums[0] / steps, sums[1] / steps
+
+
+RESPONSES: dict[str, Response] = {
+    "previous": _previous,
+    "poisson": _poisson,
+    "uniform": _uniform,
+    "nash": _nash,
+    "replicator": _replicator,
+}
+
+
+def response(name: str) -> Response:
+    """What the next strategies answer, by name.
+
+    Raises:
+        UnknownNameError: no such response.
+    """
+    if name not in RESPONSES:
+        raise UnknownNameError("response", name, RESPONSES)
+    return RESPONSES[name]
+
+
+def by_player(game: Game[Any], recipe: Recipes, what: str) -> dict[str, LearningRecipe]:
+    """A recipe for each player.
+
+    Raises:
+        UnknownNameError: no such player.
+        SettingError: one is missing.
+    """
+    if isinstance(recipe, LearningRecipe):
+        return dict.fromkeys(game.players, recipe)
+    _known(game, recipe, what)
+    if missing := [player for player in game.players if player not in recipe]:
+        raise SettingError(f"{what}: there is none for {', '.join(missing)}")
+    return dict(recipe)
+
+
+def level_zero(game: Game[Any], start: Mapping[str, str | Agent] | None) -> dict[str, Agent]:
+    """Who plays level 0 in each seat.
+
+    Raises:
+        UnknownNameError: no such player or agent.
+    """
+    _known(game, start or (), "start")
+    given = dict.fromkeys(game.players, game.level_0) | dict(start or {})
+    return {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in given.items()}
+
+
+def own_seed(base: int, number: int, stream: int) -> int:
+    """A seed of its own for every learner, hashed from a recipe's."""
+    return int(rng.bits(rng.seed_tensor([base]), f"population.{stream}", number, ())) & (2**31 - 1)
+
+
+def _known(game: Game[Any], players: Iterable[str], what: str) -> None:
+    for player in players:
+        if player not in game.players:
+            raise UnknownNameError("player", player, game.players, what)

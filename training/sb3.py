@@ -1,0 +1,173 @@
+"""stable-baselines3 at work: algorithms on an OpponentVecEnv, without global state, and their policies frozen."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import safe_mean, set_random_seed
+from torch import Tensor, nn
+
+from advgames.agents.policies import HeadKind, Policy, head_of, parts_of
+from advgames.envs.players import Player
+from advgames.envs.sb3 import OpponentVecEnv
+from advgames.errors import SettingError
+from advgames.games import Classes, Game
+from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
+
+__all__ = ["freeze", "train"]
+
+
+def train(
+    game: Game[Any], role: str, players: Mapping[str, Player | None], recipe: LearningRecipe, told: Told | None = None
+) -> tuple[Policy, int]:
+    """The frozen policy that a recipe learns in a seat of the game, and how many decisions it took."""
+    env = OpponentVecEnv(game, role, players, recipe.num_games)
+    env.seed(recipe.first_match)
+    made = getattr(importlib.import_module(ALGORITHMS[recipe.algorithm].package), recipe.algorithm)
+    with _isolated_randomness(recipe.seed):
+        try:
+            model: BaseAlgorithm = made(
+                "MultiInputPolicy",
+                env,
+                policy_kwargs={"net_arch": list(recipe.net)},
+                device=game.device,
+                tensorboard_log=recipe.tensorboard,
+                **{**usual_options(recipe), **recipe.options},
+            )
+        except (TypeError, ValueError, AssertionError) as error:
+            raise SettingError(f"{recipe.algorithm}: {error}") from error
+        if recipe.start is not None:
+            _begin(model, game, role, recipe.start.policy)
+        model.learn(recipe.steps, callback=_Watch(told))
+        return freeze(model, game, role), int(model.num_timesteps)
+
+
+def freeze(model: BaseAlgorithm, game: Game[Any], role: str) -> Policy:
+    """The policy of a model of stable-baselines3 in pure torch, with its present weights.
+
+    Raises:
+        SettingError: the model was trained on other observations or actions than those of `role`, or is built of
+            layers that this suite does not know.
+    """
+    parts, space = parts_of(game.observation_space(role)), game.action_space(role)
+    known = list(getattr(model.observation_space, "spaces", {}))
+    if known != [part.name for part in parts]:
+        raise SettingError(f"the model reads {', '.join(known)}; the {role} sees {', '.join(p.name for p in parts)}")
+    layers, log_std, kind = _layers(model, isinstance(space, Classes) and bool(space.shape))
+    described = [_described(layer) for layer in layers]
+    head = head_of(space, kind)
+    policy = Policy(parts, described, head).to(model.device)
+    weights = {f"{n}.{name}": w for n, layer in enumerate(layers) for name, w in layer.state_dict().items()}
+    try:
+        policy.body.load_state_dict(weights)
+    except RuntimeError as error:
+        raise SettingError(f"the model does not fit the {role} of {game.name}: {error}") from error
+    if policy.log_std is not None and log_std is not None:
+        policy.log_std.copy_(log_std)
+    outputs = [size[-1] for size in described if size[0] == "linear"][-1]
+    wanted = int(torch.Size(head.shape).numel()) * (head.classes or (2 if kind == "squashed" else 1))
+    inputs = sum(part.size for part in parts)
+    if (described[0][1], outputs) != (inputs, wanted):
+        raise SettingError(
+            f"the model maps {described[0][1]} numbers to {outputs}, here it must be {inputs} to {wanted}"
+        )
+    return policy
+
+
+def _begin(model: BaseAlgorithm, game: Game[Any], role: str, policy: Policy) -> None:
+    """Give a model the weights of a frozen policy; what it only needs to learn, such as a critic, begins anew.
+
+    Raises:
+        SettingError: it has other layers, or acts in another way.
+    """
+    own = freeze(model, game, role)
+    if own.describe() != policy.describe():
+        raise SettingError(f"a policy with {policy.describe()} cannot begin with one of {own.describe()}")
+    layers, log_std, _ = _layers(model, isinstance(game.action_space(role), Classes))
+    with torch.no_grad():
+        for layer, given in zip(layers, policy.body, strict=True):
+            layer.load_state_dict(given.state_dict())
+        if log_std is not None and policy.log_std is not None:
+            log_std.copy_(policy.log_std)
+        actor: Any = getattr(model.policy, "actor", None)
+        if hasattr(actor, "latent_pi"):
+            for part, (weight, bias) in zip(
+                (actor.mu, actor.log_std),
+                zip(layers[-1].weight.chunk(2), layers[-1].bias.chunk(2), strict=True),  # type: ignore[operator]
+                strict=True,
+            ):
+                part.weight.copy_(weight)
+                part.bias.copy_(bias)
+        for name, target in (("actor", "actor_target"), ("q_net", "q_net_target")):
+            if getattr(model.policy, target, None) is not None:
+                getattr(model.policy, target).load_state_dict(getattr(model.policy, name).state_dict())
+
+
+def _layers(model: BaseAlgorithm, several: bool) -> tuple[list[nn.Module], Tensor | None, HeadKind]:
+    """(layers from features to the head, log standard deviation, kind of head) of what the algorithm acts by."""
+    policy: Any = model.policy
+    if hasattr(policy, "mlp_extractor"):
+        layers, log_std = [*policy.mlp_extractor.policy_net, policy.action_net], getattr(policy, "log_std", None)
+        if log_std is not None:
+            return layers, log_std.detach(), "gaussian"
+        return layers, None, "multi-categorical" if several else "categorical"
+    if hasattr(policy, "q_net"):
+        return list(policy.q_net.q_net), None, "greedy"
+    actor = policy.actor
+    if hasattr(actor, "latent_pi"):
+        both = nn.Linear(actor.mu.in_features, 2 * actor.mu.out_features)
+        with torch.no_grad():
+            both.weight.copy_(torch.cat([actor.mu.weight, actor.log_std.weight]))
+            both.bias.copy_(torch.cat([actor.mu.bias, actor.log_std.bias]))
+        return [*actor.latent_pi, both], None, "squashed"
+    *layers, last = actor.mu
+    if not isinstance(last, nn.Tanh):
+        raise SettingError(f"an actor that ends in {last} cannot be frozen")
+    return layers, None, "deterministic"
+
+
+def _described(layer: nn.Module) -> list[Any]:
+    if isinstance(layer, nn.Linear):
+        return ["linear", int(layer.in_features), int(layer.out_features)]
+    for name, kind in (("tanh", nn.Tanh), ("relu", nn.ReLU)):
+        if isinstance(layer, kind):
+            return [name]
+    raise SettingError(f"a policy with the layer {layer} cannot be frozen")
+
+
+@contextmanager
+def _isolated_randomness(seed: int) -> Iterator[None]:
+    """Seed the generators that stable-baselines3 draws from, and leave them afterwards as they were."""
+    numbers, plain = np.random.get_state(), random.getstate()
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            set_random_seed(seed)
+            yield
+        finally:
+            np.random.set_state(numbers)
+            random.setstate(plain)
+
+
+class _Watch(BaseCallback):
+    """Tells of steps and payoffs after every round of learning."""
+
+    def __init__(self, told: Told | None) -> None:
+        super().__init__()
+        self._told = told
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._told is not None:
+            paid = [info["r"] for info in self.model.ep_info_buffer or ()]
+            self._told(self.num_timesteps, float(safe_mean(paid)))
