@@ -74,6 +74,7 @@ def double_oracle(
     start: Mapping[str, str | Agent] | None = None,
     max_iterations: int = 10,
     tolerance: float = 1e-3,
+    patience: int = 1,
     seeds: int | Sequence[int] = 256,
     out: str | Path | None = None,
     told: Told | None = None,
@@ -93,6 +94,8 @@ def double_oracle(
         start: each player's first strategy; default: level 0.
         max_iterations: at most.
         tolerance: of both players' gains, in the payoffs' unit.
+        patience: in how many iterations on end nobody may gain more than that before it ends: learned replies, each of
+            a seed of its own, now and then miss what there is to gain.
         seeds: matches of every pair, or how many.
         out: folder that keeps every learned reply and payoff as it comes: the same call goes on where it was stopped,
             and ends with the same result.
@@ -103,8 +106,11 @@ def double_oracle(
         SettingError, UnknownNameError, AccessError: before anything is trained.
         DataFileError: the folder holds something else.
     """
-    if max_iterations < 1 or not tolerance >= 0:
-        raise SettingError(f"expected some iterations and a tolerance from 0, got {max_iterations} and {tolerance}")
+    if min(max_iterations, patience) < 1 or not tolerance >= 0:
+        raise SettingError(
+            f"max_iterations and patience must be positive, tolerance not negative, got {max_iterations}, {patience}, "
+            f"{tolerance}"
+        )
     solve = response(solver)
     recipes = None if recipe is None else by_player(game, recipe, "recipe")
     first, given = level_zero(game, start), _given(game, replies or {})
@@ -124,9 +130,9 @@ def double_oracle(
         if progress is not None:
             progress(step)
         new = {p: name for p, name in step.replies.items() if step.gains[p] > tolerance and name not in table[p]}
-        if max(step.gains.values()) <= tolerance:
+        if all(max(last.gains.values()) <= tolerance for last in history[-patience:]) and iteration >= patience:
             reason = "tolerance"
-        elif not new:
+        elif not new and max(step.gains.values()) > tolerance:
             reason = "no-new-reply"
         if reason != "max-iterations" or iteration == max_iterations:
             break

@@ -1,0 +1,255 @@
+"""Ladders and double oracle: what each level answers, what is kept, and games of known value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from advgames.agents import Agent, Mix, RLLevelK, Scripted
+from advgames.equilibrium import EmpiricalGame, exploitability
+from advgames.errors import DataFileError, SettingError, UnknownNameError
+from advgames.files import load_tensors
+from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame
+from advgames.training import LearningRecipe, double_oracle, ladder
+from advgames.training.population import Population, response
+
+pytest.importorskip("stable_baselines3")
+
+QUICK = LearningRecipe("A2C", 5_000, net=(16,), options={"learning_rate": 0.02})
+TINY = LearningRecipe("PPO", 16, num_games=4, net=(8,), options={"n_steps": 4, "batch_size": 8})
+
+
+def chances(agent: Agent, game: Game[Any], player: str) -> np.ndarray[Any, Any]:
+    """How likely each strategy of a table is."""
+    state = game.reset([0])
+    if isinstance(agent, RLLevelK):
+        return agent.policy.chances(game.observe(state, player))[0, 0].numpy()
+    assert isinstance(agent, Mix) and agent.weights is None
+    count = len(game.access(state, player).payoff)  # type: ignore[attr-defined]
+    return np.full(count, 1 / count)
+
+
+def nash_conv(people: Population, mixes: dict[str, dict[str, float]]) -> float:
+    """The true exploitability of mixes of players of a table, in units of its range."""
+    game = people.game
+    assert isinstance(game, MatrixGame)
+    found = []
+    for player in game.players:
+        parts = [weight * chances(people.agents[player][name], game, player) for name, weight in mixes[player].items()]
+        found.append(np.sum(parts, axis=0) / np.sum(parts))
+    return exploitability(game.task.payoff, *found).total / float(np.ptp(game.task.payoff))
+
+
+def test_responses_weigh_the_levels_below() -> None:
+    table = EmpiricalGame.from_matrix([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+    third = np.full(3, 1 / 3)
+    assert [mix.tolist() for mix in response("previous")(table)] == [[0, 0, 1], [0, 0, 1]]
+    for name in ("uniform", "nash", "replicator"):
+        for mix in response(name)(table):
+            np.testing.assert_allclose(mix, third, atol=1e-6)
+    poisson = np.array([1, 1.5, 1.5**2 / 2])
+    np.testing.assert_allclose(response("poisson")(table)[0], poisson / poisson.sum())
+    biased = EmpiricalGame.from_matrix([[3.0, -1.0], [-1.0, 1.0]])
+    for mix in response("replicator")(biased):
+        np.testing.assert_allclose(mix, [1 / 3, 2 / 3], atol=0.01)
+    with pytest.raises(UnknownNameError, match="previous"):
+        response("previos")
+
+
+def test_levels_answer_what_they_are_asked_to() -> None:
+    """Rock-paper-scissors from rock: level 1 plays paper, level 2 scissors; the table is what they play."""
+    game = MatrixGame("rock-paper-scissors")
+    rock = {player: Mix([1, 0, 0]) for player in game.players}
+    heard = set()
+    found = ladder(game, 2, recipe=QUICK, start=rock, seeds=64, told=lambda name, steps, paid: heard.add(name))
+    for player in game.players:
+        levels = found.agents[player]
+        assert len(levels) == 3 and [level.k for level in levels[1:] if isinstance(level, RLLevelK)] == [1, 2]
+        for level, best in ((1, 1), (2, 2)):
+            assert chances(levels[level], game, player)[best] > 0.9
+    assert found.game.rows == ("level-0", "level-1", "level-2") and found.game.players == ("row", "column")
+    assert found.game.payoff[1, 0] > 0.8 and found.game.payoff[2, 1] > 0.8 and found.game.payoff[0, 2] > 0.8
+    assert [dict(answered) for answered in found.answered["row"]] == [{"level-0": 1.0}, {"level-1": 1.0}]
+    assert heard == {f"level-{level}-{player}" for level in (1, 2) for player in game.players}
+
+
+def test_exploitability_is_what_fresh_best_responses_gain() -> None:
+    game = MatrixGame("rock-paper-scissors")
+    rock = {player: Mix([1, 0, 0]) for player in game.players}
+    found = ladder(game, 1, recipe=QUICK, start=rock, exploiter=QUICK, seeds=200)
+    assert found.exploitability is not None and len(found.exploitability) == 2
+    for level in (0, 1):
+        assert found.exploitability[level].row == pytest.approx(1.0, abs=0.15)
+        assert found.exploitability[level].column == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("task", ["matching-pennies", "biased-pennies", "biased-rock-paper-scissors", "example-6.3"])
+def test_double_oracle_reaches_known_values(task: str) -> None:
+    game = MatrixGame(task)
+    run = double_oracle(game, recipe=QUICK, max_iterations=12, tolerance=0.005, seeds=1000)
+    last = run.history[-1]
+    assert nash_conv(run.population, last.mixes) < 0.02 * 2  # both players' gains
+    assert run.reason == "tolerance" and last.exploitability <= 0.01
+    value = {"biased-pennies": 1 / 3, "example-6.3": 1 / 3}.get(task, 0.0)
+    assert last.values["row"] == pytest.approx(value, abs=0.05 * float(np.ptp(game.task.payoff)))
+
+
+def test_given_replies_join_and_the_best_one_counts() -> None:
+    """Pure strategies as replies: double oracle on the whole table, without learning."""
+    game = MatrixGame("random:4x5:3")
+    pure = {
+        player: [Mix(np.eye(count)[n].tolist()) for n in range(count)]
+        for player, count in zip(game.players, (4, 5), strict=True)
+    }
+    start = {player: mixes[0] for player, mixes in pure.items()}
+    run = double_oracle(game, replies=pure, start=start)
+    whole = EmpiricalGame.from_matrix(game.task.payoff).nash()
+    assert run.reason == "tolerance" and run.history[-1].values["row"] == pytest.approx(whole.value, abs=1e-3)
+    assert run.history[0].exploitability > 0.1 and len(run.history) > 2
+    mixed = double_oracle(game, recipe=TINY, replies=pure, start=start, max_iterations=2, seeds=32)
+    for step in mixed.history:  # a policy that learned nothing is never the best
+        assert all(name.startswith("Mix") for name in step.replies.values())
+    mix = run.mix("row")
+    mix.reset(game.access(game.reset([0]), "row"))
+
+
+def test_double_oracle_stops_for_the_reason_it_names() -> None:
+    game = MatrixGame("rock-paper-scissors")
+    only = {"row": [Mix([0, 1, 0])], "column": [Mix([0, 1, 0])]}
+    start = {player: Mix([1, 0, 0]) for player in game.players}
+    run = double_oracle(game, replies=only, start=start, solver="uniform", max_iterations=5)
+    assert run.reason == "no-new-reply" and len(run.history) == 2  # paper is in, and gains on the even mix
+    assert double_oracle(game, replies=only, start=start, max_iterations=1).reason == "max-iterations"
+    run = double_oracle(game, replies=only, start=start, patience=3)
+    assert run.reason == "tolerance" and [step.exploitability > 0 for step in run.history] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("what", ["ladder", "double oracle"])
+def test_a_killed_run_goes_on_and_ends_the_same(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it learns and in the middle of a line of payoffs: bit-identical policies and payoffs."""
+    game = MatrixGame("rock-paper-scissors")
+
+    def climb(out: Path, **changes: Any) -> Any:
+        if what == "ladder":
+            return ladder(game, 2, "uniform", **{"recipe": TINY, "seeds": 16, "out": out, "exploiter": TINY, **changes})
+        return double_oracle(game, **{"recipe": TINY, "seeds": 16, "out": out, "max_iterations": 3, **changes})
+
+    climb(tmp_path / "whole")
+    learned = 0
+
+    def killed(name: str, steps: int, paid: float) -> None:
+        nonlocal learned
+        learned += 1
+        if learned == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        climb(tmp_path / "parts", told=killed)
+    file = tmp_path / "parts" / "payoffs.jsonl"
+    kept = file.read_text()
+    file.write_text(kept + '{"row": "level-1", "paid": [[0.')
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*.safetensors")}
+    assert before
+    climb(tmp_path / "parts")
+    assert file.read_text().startswith(kept)  # pairs that were played are not played again
+    for name, time in before.items():
+        assert (tmp_path / "parts" / name).stat().st_mtime_ns == time
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "parts").iterdir())
+    for name in names:
+        one, two = (tmp_path / folder / name for folder in ("whole", "parts"))
+        if name.endswith(".safetensors"):
+            (tensors, values), (others, told) = load_tensors(one), load_tensors(two)
+            assert values == told and tensors.keys() == others.keys()
+            assert all(torch.equal(tensor, others[part]) for part, tensor in tensors.items()), name
+        else:
+            assert one.read_bytes() == two.read_bytes(), name
+    for change in ({"seeds": 17}, {"recipe": LearningRecipe("A2C", 16)}, {"start": {"row": Mix([1, 1, 2])}}):
+        with pytest.raises(DataFileError, match="another population"):
+            climb(tmp_path / "parts", **change)
+    line = json.loads(kept.splitlines()[0])
+    file.write_text(json.dumps({**line, "paid": [[0.0], [0.0]]}) + "\n")
+    with pytest.raises(DataFileError, match="1 payoffs for 16 matches"):
+        climb(tmp_path / "parts")
+
+
+def test_warm_starts_begin_with_the_level_below() -> None:
+    """One step of a vanishing learning rate: level 2 is level 1; cold, it is somebody else."""
+    game = MatrixGame("rock-paper-scissors")
+    for algorithm in ("PPO", "A2C", "DQN"):
+        options: dict[str, Any] = {"learning_rate": 1e-12}
+        if algorithm == "PPO":
+            options |= {"n_steps": 4, "batch_size": 8}
+        still = LearningRecipe(algorithm, 16, num_games=4, net=(8,), options=options)
+        for warm in (True, False):
+            found = ladder(game, 2, recipe=still, warm=warm, seeds=4)
+            one, two = (agent for agent in found.agents["row"][1:] if isinstance(agent, RLLevelK))
+            weights = [agent.policy.body[0].weight for agent in (one, two)]
+            assert torch.allclose(*weights, atol=1e-6) == warm
+
+
+@pytest.mark.parametrize("algorithm", ["SAC", "TD3", "PPO"])
+def test_warm_starts_of_points(algorithm: str) -> None:
+    game = PerturbationGame("polygon", batch_size=2, rounds=1, order="attacker-first")
+    options: dict[str, Any] = {"learning_rate": 1e-12}
+    options |= {"n_steps": 4, "batch_size": 8} if algorithm == "PPO" else {"buffer_size": 100, "learning_starts": 4}
+    recipe = LearningRecipe(algorithm, 16, num_games=4, net=(8,), options=options)
+    found = ladder(game, 2, recipe=recipe, warm=True, seeds=4)
+    one, two = (agent for agent in found.agents["attacker"][1:] if isinstance(agent, RLLevelK))
+    for weight, other in zip(one.policy.state_dict().values(), two.policy.state_dict().values(), strict=True):
+        assert torch.allclose(weight, other, atol=1e-6)
+
+
+def test_games_that_are_not_zero_sum_keep_both_payoffs() -> None:
+    """A ladder of negotiators in acts; a Nash response has no meaning there, replicator dynamics have."""
+    game = NegotiationGame(illegal="outcome", max_turns=4, ending="accept")
+    found = ladder(game, 1, "replicator", recipe=TINY, start={"attacker": Scripted("greedy")}, seeds=8)
+    assert not found.game.constant_sum and found.game.payoff.shape == (2, 2)
+    assert np.ptp(found.game.column_payoff) > 0
+    with pytest.raises(Exception, match="constant-sum"):
+        ladder(game, 2, "nash", recipe=TINY, start={"attacker": Scripted("greedy")}, seeds=8)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"levels": 0}, SettingError, "at least one level"),
+        ({"response_to": "best"}, UnknownNameError, "previous"),
+        ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
+        ({"start": {"row": "level-1"}}, Exception, "plays a payoff table"),
+        ({"recipe": {"row": TINY}}, SettingError, "none for column"),
+        ({"recipe": {"row": TINY, "colum": TINY}}, UnknownNameError, "column"),
+        ({"recipe": LearningRecipe("SAC", 16)}, SettingError, "SAC cannot act"),
+    ],
+)
+def test_what_cannot_climb_is_refused(change: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        ladder(MatrixGame(), **{"recipe": TINY, "seeds": 4, **change})
+
+
+def test_what_cannot_be_an_oracle_is_refused() -> None:
+    game = MatrixGame()
+    for change, error, text in (
+        ({}, SettingError, "needs a recipe"),
+        ({"recipe": TINY, "max_iterations": 0}, SettingError, "must be positive"),
+        ({"recipe": TINY, "tolerance": -1.0}, SettingError, "not negative"),
+        ({"recipe": TINY, "solver": "nsah"}, UnknownNameError, "nash"),
+        ({"replies": {"rows": ["mix"]}}, UnknownNameError, "row"),
+        ({"replies": {"row": ["mix", "mix"]}}, SettingError, "given twice"),
+    ):
+        with pytest.raises(error, match=text):
+            double_oracle(game, **change)  # type: ignore[arg-type]
+    people = Population(game, 4)
+    people.add("row", "one", Mix())
+    with pytest.raises(SettingError, match="has a strategy 'one' already"):
+        people.add("row", "one", Mix())
