@@ -56,6 +56,8 @@ initial one.
 | Argument | Meaning |
 |---|---|
 | `epsilon`, `epsilon_attacker`, `epsilon_defender` | radius of both players, or of one |
+| `budget` | what the attacker's largest norms may add up to over all iterations, in input units |
+| `payoff` | the increment of the validation `"loss"`, or of its logarithm, `"log-loss"` |
 | `norm` | `"l2"` or `"linf"` |
 | `batch_size`, `iterations`, `epochs` | minibatch, rounds (or passes over the training set) |
 | `optimizer`, `learning_rate`, `momentum` | of the victim |

@@ -385,3 +385,44 @@ def test_a_batch_larger_than_the_data_or_a_wrong_player_is_refused() -> None:
     game = digits()
     with pytest.raises(SettingError, match="players attacker, defender"):
         game.observe(game.reset([0]), "attaker")
+
+
+def test_a_budget_is_spent_by_the_largest_norms_and_never_exceeded() -> None:
+    """By hand over four iterations: full, half, then what is left, then nothing; each match has its own."""
+    game = PoisoningGame("linear-regression", iterations=4, dtype="float64", epsilon=0.1, budget=0.2, batch_size=2)
+    state = game.reset([3, 4])
+    plans = torch.tensor([[1.0, 0.5, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    spent = torch.tensor([[0.1, 0.05, 0.05, 0.0], [0.0, 0.1, 0.1, 0.0]], dtype=torch.float64)
+    for n in range(4):
+        left = 0.2 - spent[:, :n].sum(1)
+        torch.testing.assert_close(game.observe(state, "attacker")["budget"][:, 0], left / 0.2)
+        assert "budget" not in game.observe(state, "defender")
+        radius = torch.minimum(left, torch.full_like(left, 0.1))
+        torch.testing.assert_close(game.access(state, "attacker").radius, radius)
+        torch.testing.assert_close(game.access(state, "defender").opponent_radius, radius)
+        push = torch.stack([plans[:, n], -0.5 * plans[:, n]], 1)[..., None]  # the smaller one costs nothing
+        state, _, _ = game.step(state, {"attacker": push})
+        assert state.attacked is not None
+        torch.testing.assert_close(state.attacked - state.inputs, radius[:, None, None] * push)
+        state = read_again(state)
+        state, _, _ = game.step(state, {"defender": torch.zeros_like(push)})
+    assert state.budget is not None and state.budget.abs().max() < 1e-12
+    free = PoisoningGame("linear-regression", iterations=4, epsilon=0.1).reset([3])
+    assert free.budget is None
+
+
+def read_again(state: PoisoningState) -> PoisoningState:
+    """The state as it is when it was saved and read again."""
+    return PoisoningState.from_dict(state.to_dict())
+
+
+def test_logarithmic_payoffs_add_up_to_the_logarithm_of_the_ratio() -> None:
+    same: dict[str, Any] = {"task": "linear-regression", "iterations": 6, "dtype": "float64"}
+    plain, logs = (PoisoningGame(**same, payoff=payoff) for payoff in ("loss", "log-loss"))
+    (one, _), (two, paid) = (play(game, "level-2", "level-1", [0, 1, 2]) for game in (plain, logs))
+    assert torch.equal(one.validation_loss, two.validation_loss)  # the players do the same
+    torch.testing.assert_close(sum(paid), (two.validation_loss / two.initial_loss).log())
+    game = PoisoningGame("linear-regression", iterations=400, dtype="float64", payoff="log-loss")
+    state, paid = play(game, "null", "null", [0])  # the error meets 0: losses below 1e-30 count as that
+    assert torch.isfinite(torch.stack(paid)).all()
+    torch.testing.assert_close(sum(paid), (state.validation_loss.clamp(min=1e-30) / state.initial_loss).log())

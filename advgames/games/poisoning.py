@@ -24,7 +24,9 @@ from advgames.tasks import Task, load_task
 from advgames.threat import Threat
 from advgames.victims import Victim
 
-__all__ = ["PoisoningGame"]
+__all__ = ["LEAST_LOSS", "PoisoningGame"]
+
+LEAST_LOSS = 1e-30  # smaller ones count as this where payoffs are logarithms
 
 
 class PoisoningGame(Game[PoisoningState]):
@@ -119,13 +121,15 @@ class PoisoningGame(Game[PoisoningState]):
             labels=labels,
             initial_loss=validation.loss,
             validation_loss=validation.loss,
+            budget=None if self.settings.budget is None else torch.full_like(own, self.settings.budget),
             validation=validation,
         )
 
     def observe(self, state: PoisoningState, player: str) -> dict[str, Tensor]:
         """inputs (G, B, *shape): clean for the attacker, x' for the defender; labels; progress and loss (G, 1).
 
-        All are copies. The loss is 0 for an attacker who does not know the validation set (R9).
+        All are copies. The loss is 0 for an attacker who does not know the validation set (R9). Where there is a budget
+        the attacker sees which share of it is left, (G, 1).
         """
         self._check_player(player)
         seen = state.attacked if player == "defender" and state.attacked is not None else state.inputs
@@ -134,18 +138,21 @@ class PoisoningGame(Game[PoisoningState]):
         progress = torch.full_like(state.validation_loss, state.round / self.horizon)
         unknown = player == "attacker" and self.settings.validation == "batch"
         loss = torch.zeros_like(state.validation_loss) if unknown else state.validation_loss.clone()
-        return {
+        found = {
             "inputs": seen.clone(),
             "labels": state.labels.clone(),
             "progress": progress.unsqueeze(1),
             "validation_loss": loss.unsqueeze(1),
         }
+        if state.budget is not None and player == "attacker":
+            found["budget"] = (state.budget / float(self.settings.budget or 1.0)).unsqueeze(1)
+        return found
 
     def access(self, state: PoisoningState, player: str) -> PoisoningAccess:
         """White-box access to the training of the matches (r2t2.txt section 3), without what is hidden."""
         self._check_player(player)
         attacks = player == "attacker"
-        own, other = state.epsilon_attacker, state.epsilon_defender
+        own, other = self._attackers_radius(state), state.epsilon_defender
         return PoisoningAccess(
             **self._seat(state, player, 1.0 if attacks else -1.0),
             threat=self.threat,
@@ -174,12 +181,15 @@ class PoisoningGame(Game[PoisoningState]):
         low, high = self.task.bounds or (-float("inf"), float("inf"))
         classes = self.task.num_classes
         label_shape = (self.batch_size, *self.task.train.labels.shape[1:])
-        return {
+        space: Observation = {
             "inputs": Box((self.batch_size, *self.task.input_shape), low, high),
             "labels": Classes(label_shape, classes) if classes else Box(label_shape),
             "progress": Box((1,), 0.0, 1.0),
             "validation_loss": Box((1,), 0.0),
         }
+        if self.settings.budget is not None and player == "attacker":
+            space["budget"] = Box((1,), 0.0, 1.0)
+        return space
 
     def null_action(self, state: PoisoningState, player: str) -> Tensor:
         """No perturbation."""
@@ -219,10 +229,13 @@ class PoisoningGame(Game[PoisoningState]):
         matches = len(state.seeds)
         if state.phase == 0:
             attack = self.threat.check(actions["attacker"], state.inputs, "attacker")
-            attacked = self.threat.perturb(state.inputs, attack, state.epsilon_attacker)
+            radius, budget = self._attackers_radius(state), state.budget
+            attacked = self.threat.perturb(state.inputs, attack, radius)
+            if budget is not None:
+                budget = (budget - radius * self.threat.norms(attack).amax(1)).clamp(min=0.0)
             nothing = torch.zeros(matches, dtype=self.dtype, device=self.device)
             done = torch.zeros(matches, dtype=torch.bool, device=self.device)
-            following = self._next_phase(state, attack=attack, attacked=attacked)
+            following = self._next_phase(state, attack=attack, attacked=attacked, budget=budget)
             return following, {"attacker": nothing, "defender": nothing.clone()}, done
         assert state.attack is not None and state.attacked is not None
         defense = self.threat.check(actions["defender"], state.inputs, "defender")
@@ -258,9 +271,19 @@ class PoisoningGame(Game[PoisoningState]):
                 torch.ones_like(state.seeds),
             ),
         )
-        gain = validation.loss - state.validation_loss
+        gain = self._worth(validation.loss) - self._worth(state.validation_loss)
         done = torch.full((matches,), following.round >= self.horizon, device=self.device)
         return following, {"attacker": gain, "defender": -gain}, done
+
+    def _attackers_radius(self, state: PoisoningState) -> Tensor:
+        """How far the attacker may go now, (G,)."""
+        if state.budget is None:
+            return state.epsilon_attacker
+        return torch.minimum(state.epsilon_attacker, state.budget)
+
+    def _worth(self, loss: Tensor) -> Tensor:
+        """What a validation loss is worth to the attacker."""
+        return loss if self.settings.payoff == "loss" else loss.clamp(min=LEAST_LOSS).log()
 
     def _minibatch(
         self, seeds: Tensor, iteration: int, before: PoisoningState | None

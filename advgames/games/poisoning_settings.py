@@ -22,6 +22,10 @@ class PoisoningSettings(Settings):
         epsilon: radius of both players, in input units; the two below override it per player.
         epsilon_attacker, epsilon_defender: radius of one player.
         norm: norm of perturbations, ``"l2"`` or ``"linf"``, per input.
+        budget: what the attacker may spend in all: the largest norms of its perturbations, in input units, add up to
+            this at most over the iterations, and in each to ``epsilon_attacker`` at most. None: no limit.
+        payoff: of an iteration: the increment of the mean validation ``"loss"``, or of its logarithm, ``"log-loss"``,
+            where losses below 1e-30 count as that.
         batch_size: samples per minibatch (a last partial minibatch of an epoch is dropped).
         iterations: rounds of a match; or give epochs.
         epochs: passes over the training set.
@@ -41,6 +45,8 @@ class PoisoningSettings(Settings):
     epsilon_attacker: NonNegativeFloat | None = None
     epsilon_defender: NonNegativeFloat | None = None
     norm: Norm = "l2"
+    budget: PositiveFloat | None = None
+    payoff: Literal["loss", "log-loss"] = "loss"
     batch_size: PositiveInt | None = None
     iterations: PositiveInt | None = None
     epochs: PositiveInt | None = None

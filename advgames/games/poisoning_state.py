@@ -22,6 +22,7 @@ class PoisoningState(State):
         round, phase: rounds played; 0 before the attacker's move, 1 before the defender's.
         seeds: match seeds, (G,).
         epsilon_attacker, epsilon_defender: radii, (G,).
+        budget: what the attacker has left to spend, (G,); None: no limit.
         params, buffers: model parameters and optimiser state, stacked over G.
         order: this epoch's order of training samples, (G, N) (empty for streaming tasks).
         sample_ids: which samples the minibatch holds, (G, B).
@@ -43,6 +44,7 @@ class PoisoningState(State):
     labels: Tensor
     initial_loss: Tensor
     validation_loss: Tensor
+    budget: Tensor | None = None
     attack: Tensor | None = None
     attacked: Tensor | None = None
     validation: ValidationPass | None = field(default=None, metadata={"derived": True}, compare=False)
