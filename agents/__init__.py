@@ -18,9 +18,11 @@ from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
 from advgames.agents.tables import Answer, Mix
+from advgames.agents.views import FEATURES, StrategyMix, Subspace, View
 
 __all__ = [
     "AGENTS",
+    "FEATURES",
     "WRAPPERS",
     "ActAgent",
     "Agent",
@@ -46,8 +48,11 @@ __all__ = [
     "Reactive",
     "Scripted",
     "Smooth",
+    "StrategyMix",
+    "Subspace",
     "Targeted",
     "Transfer",
+    "View",
     "WordAgent",
     "make_agent",
     "register_agent",

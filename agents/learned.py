@@ -13,6 +13,7 @@ from torch import Tensor
 from advgames.access import Kind, PerturbationAccess
 from advgames.agents.base import Agent
 from advgames.agents.policies import MASK, Policy, head_of, parts_of
+from advgames.agents.views import View
 from advgames.errors import DataFileError, SettingError
 from advgames.files import load_tensors, save_tensors
 from advgames.settings import Settings, parse
@@ -33,6 +34,7 @@ class Manifest(Settings):
         opponents: who sat in the other seats.
         algorithm, options, steps, seed: how it was trained.
         masked: whether illegal actions were ruled out while it learned.
+        view: what it sees and does, as :meth:`~advgames.agents.View.describe` tells it; None: as the game has it.
         versions: of what it was trained with.
     """
 
@@ -49,6 +51,7 @@ class Manifest(Settings):
     steps: NonNegativeInt = 0
     seed: NonNegativeInt = 0
     masked: bool = False
+    view: dict[str, Any] | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
 
@@ -66,6 +69,7 @@ class RLLevelK(Agent):
     def __init__(self, policy: Policy, manifest: Manifest, deterministic: bool = False) -> None:
         self.policy, self.manifest, self.deterministic = policy, manifest, deterministic
         self.kind = manifest.kind  # type: ignore[misc]
+        self.view = View() if manifest.view is None else View.build(manifest.view)
 
     @property
     def k(self) -> int:
@@ -76,29 +80,32 @@ class RLLevelK(Agent):
         """Begin a batch of matches.
 
         Raises:
-            AccessError: the game is of another kind.
+            AccessError: the game is of another kind, or grants less than its view needs.
             SettingError: the seat is not the one that it was trained for, or in a game with other spaces.
         """
         super().reset(access)
         if access.player != self.manifest.role:
             raise SettingError(f"{self!r} was trained as the {self.manifest.role}, and cannot play the {access.player}")
-        if self.policy.parts != parts_of(access.observation_space):
-            raise SettingError(f"{self!r} was trained to see {self.policy.parts}, not {access.observation_space}")
-        if self.policy.head != head_of(access.action_space, self.policy.head.kind):
-            raise SettingError(f"{self!r} was trained to act by {self.policy.head}, not in {access.action_space}")
+        self.view.reset(access)
+        seen, space = self.view.observation_space(access), self.view.action_space(access)
+        if self.policy.parts != parts_of(seen):
+            raise SettingError(f"{self!r} was trained to see {self.policy.parts}, not {seen}")
+        if self.policy.head != head_of(space, self.policy.head.kind):
+            raise SettingError(f"{self!r} was trained to act by {self.policy.head}, not in {space}")
 
     def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
         """The action of every match, (G, ...)."""
-        mask = observation.get(MASK)
-        seen = observation
-        if mask is not None and not self.manifest.masked:
-            seen = {name: value for name, value in observation.items() if name != MASK}
+        mask, seen = observation.get(MASK), self.view.observe(observation, access)
+        if not self.manifest.masked:
+            seen.pop(MASK, None)
         action = self.policy.act(seen, access.noise_seeds, self.deterministic)
         if mask is not None and action.ndim == 1:  # who is not to move has one legal action: to pass
             action = torch.where(mask.sum(-1) == 1, mask.long().argmax(-1), action)
         if isinstance(access, PerturbationAccess):
-            action = access.threat.project(action.to(access.radius.dtype))
-        return action
+            action = action.to(access.radius.dtype)
+            if self.view.moves is None:
+                action = access.threat.project(action)
+        return self.view.expand(action, observation, access)
 
     def save(self, file: str | Path) -> Path:
         """Write policy and manifest into one file of tensors and plain values.

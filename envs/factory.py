@@ -11,10 +11,12 @@ import torch
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from advgames.envs.aec import GameAECEnv
+from advgames.envs.naming import Names
 from advgames.envs.parallel import GameParallelEnv
 from advgames.envs.players import Opponents
 from advgames.envs.single import GameGymEnv
 from advgames.envs.vector import GameVectorEnv
+from advgames.envs.viewed import ViewedGame, ViewLike
 from advgames.errors import MissingExtraError
 from advgames.games import Game
 
@@ -33,12 +35,21 @@ class Faces:
         name: of the environment, such as ``"poisoning_v0"``.
         game: builds the game from settings.
         learner: settings that ``gym_env`` and ``sb3_env`` begin with, where their users say nothing else.
+
+    Every face also takes ``views``, a mapping from players to their views (:class:`advgames.agents.View`): what they
+    see and do in place of the game's own.
     """
 
     def __init__(self, name: str, game: Callable[..., Game[Any]], learner: Mapping[str, Any] | None = None) -> None:
         self.name = name
-        self._game = game
+        self._rules = game
         self._learner = dict(learner or {})
+
+    def _game(self, views: Mapping[str, ViewLike] | None = None, **settings: Any) -> Game[Any]:
+        game = self._rules(**settings)
+        for player, view in Names(game.players).by_player(views or {}).items():
+            game = ViewedGame(game, player, view)
+        return game
 
     def raw_env(self, *, max_cycles: int | None = None, render_mode: str | None = None, **settings: Any) -> GameAECEnv:
         """The AEC environment without wrappers.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from advgames import rng
 from advgames.agents.learned import Manifest, RLLevelK
 from advgames.agents.policies import MASK
+from advgames.agents.views import View
 from advgames.errors import MissingExtraError, SettingError, UnknownNameError, UnsupportedFormError
 from advgames.games import Classes, Game, Text
 from advgames.training.play import versions
@@ -63,6 +64,7 @@ class LearningRecipe:
         net: sizes of the hidden layers.
         options: of the algorithm, in place of :func:`usual_options`.
         tensorboard: folder for learning curves.
+        view: what the learner sees and does; None: as the game has it.
         start: a policy of the same algorithm, layers and seat, with whose weights it begins; None: with its own.
     """
 
@@ -73,6 +75,7 @@ class LearningRecipe:
     net: tuple[int, ...] = (64, 64)
     options: Mapping[str, Any] = field(default_factory=dict)
     tensorboard: str | None = None
+    view: View | None = None
     start: RLLevelK | None = None
 
     def __post_init__(self) -> None:
@@ -127,10 +130,12 @@ def respond(
     """:func:`best_response` by a recipe."""
     from advgames.envs.naming import Names  # here, since the ecosystem's libraries come with it
     from advgames.envs.players import seat_opponents
+    from advgames.envs.viewed import ViewedGame
 
     names = Names(game.players)
     role = names.player(role)
-    _check(game, role, recipe.algorithm)
+    seen = game if recipe.view is None else ViewedGame(game, role, recipe.view)
+    _check(seen, role, recipe.algorithm)
     players = seat_opponents(opponents, role, names)
     try:
         from advgames.training.sb3 import train
@@ -139,7 +144,7 @@ def respond(
             "best_response needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
         ) from error
     _try_out(game, players)
-    policy, taken = train(game, role, players, recipe, told)
+    policy, taken = train(seen, role, players, recipe, told)
     manifest = Manifest(
         game=game.name,
         task=str(getattr(getattr(game, "task", None), "name", "")),
@@ -153,6 +158,7 @@ def respond(
         steps=taken,
         seed=recipe.seed,
         masked=ALGORITHMS[recipe.algorithm].masked,
+        view=None if recipe.view is None else recipe.view.describe(),
         versions=versions(),
     )
     return RLLevelK(policy, manifest)
