@@ -9,6 +9,7 @@ from advgames.agents.dialogue import ActAgent, DialogueAgent, WordAgent
 from advgames.agents.human import Human
 from advgames.agents.learned import Manifest, RLLevelK
 from advgames.agents.level_k import LevelK
+from advgames.agents.lookahead import Lookahead
 from advgames.agents.momentum import Momentum
 from advgames.agents.negotiators import NeuralNegotiator, Targeted
 from advgames.agents.pool import Pool
@@ -35,6 +36,7 @@ __all__ = [
     "Human",
     "InfluenceFunction",
     "LevelK",
+    "Lookahead",
     "Manifest",
     "Mix",
     "Momentum",

@@ -17,6 +17,7 @@ from advgames.agents.base import Agent
 from advgames.agents.human import Human
 from advgames.agents.level_k import LevelK
 from advgames.agents.libraries import LIBRARIES, find
+from advgames.agents.lookahead import Lookahead
 from advgames.agents.momentum import Momentum
 from advgames.agents.negotiators import NeuralNegotiator, Targeted
 from advgames.agents.scripted import Scripted
@@ -75,6 +76,7 @@ AGENTS: dict[str, Callable[..., Agent]] = {
         ArbitraryTurn,
         otherwise="transfer",
     ),
+    "lookahead": Lookahead,
     "mix": Mix,
     "answer": Answer,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -61,6 +62,12 @@ class ValidationPass:
             "gauss-newton": derivatives.gauss_newton_vector_product,
         }[curvature]
         return form(victim, params, inputs, labels, vector, chunk_size)
+
+    def repeated(self, times: int, params: Mapping[str, Tensor]) -> ValidationPass:
+        """Every match's points `times` times, one after another, under other parameters."""
+        victim, _, inputs, labels, chunk_size = self._arguments
+        inputs, labels = (part.repeat_interleave(times, 0) for part in (inputs, labels))
+        return ValidationPass(victim, params, inputs, labels, chunk_size)
 
     def at(self, params: Mapping[str, Tensor]) -> ValidationPass:
         """The same points under other parameters."""
@@ -162,6 +169,38 @@ class PoisoningAccess(WhiteBox):
             return derivatives.add(self.validation.product(v, curvature), v, damping)
 
         return derivatives.conjugate_gradient(product, vector, tolerance, max_iterations)
+
+    def repeated(self, times: int) -> PoisoningAccess:
+        """Every match `times` times, one after another, to be imagined in different ways."""
+        other = copy.copy(self)
+        other._params, other._buffers = (
+            {name: part.repeat_interleave(times, 0) for name, part in parts.items()}
+            for parts in (self._params, self._buffers)
+        )
+        for name in ("radius", "opponent_radius", "labels", "_noise_keys"):
+            setattr(other, name, getattr(self, name).repeat_interleave(times, 0))
+        other.sample_ids = None if self.sample_ids is None else self.sample_ids.repeat_interleave(times, 0)
+        other.validation = self.validation.repeated(times, other._params)
+        return other
+
+    def turned(self) -> PoisoningAccess:
+        """The other player's seat, as this one imagines it: it knows no more than this player does."""
+        other = copy.copy(self)
+        other.player = "defender" if self.sign > 0 else "attacker"
+        other.sign, other.radius, other.opponent_radius = -self.sign, self.opponent_radius, self.radius
+        other.sample_ids = None
+        return other
+
+    def advanced(self, trained_on: Tensor, labels: Tensor) -> PoisoningAccess:
+        """The next iteration, after the model's update on inputs (G, B, ...); its minibatch has labels (G, B, ...)."""
+        other = copy.copy(self)
+        _, gradient = derivatives.loss_and_gradient(
+            self.victim, self._params, trained_on, self.labels, self._chunk_size
+        )
+        other._params, other._buffers = self.optimizer.update(self._params, gradient, self._buffers)
+        other.labels, other.round, other.sample_ids = labels, self.round + 1, None
+        other.validation = self.validation.at(other._params)
+        return other
 
     def _updated(self, inputs: Tensor, labels: Tensor) -> tuple[Params, Params]:
         """The parameters after the true update on `inputs`, and the gradient that made it."""
