@@ -228,7 +228,7 @@ def _cosines(shape: tuple[int, ...], size: int) -> Tensor:
     waves = [
         torch.outer(torch.cos(torch.pi * i * at[0] / height), torch.cos(torch.pi * j * at[1] / width)) for i, j in pairs
     ]
-    return torch.stack([wave.expand(shape).reshape(-1) for wave in waves])
+    return torch.stack([wave.view(shape[-2:]).expand(shape).reshape(-1) for wave in waves])
 
 
 class View:

@@ -1,0 +1,197 @@
+"""Views: what a learner sees and does instead, in the faces, in training, and frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from advgames.agents import LevelK, Null, RLLevelK, StrategyMix, Subspace, View
+from advgames.envs import perturbation_v0, poisoning_v0
+from advgames.envs.viewed import ViewedGame
+from advgames.errors import AccessError, SettingError, UnknownNameError
+from advgames.games import Box, MatrixGame, PerturbationGame, PoisoningGame
+from advgames.training import LearningRecipe, best_response, payoffs
+
+DIGITS: dict[str, Any] = {
+    "task": "digits",
+    "train_size": 60,
+    "validation_size": 20,
+    "test_size": 20,
+    "batch_size": 4,
+    "iterations": 3,
+}
+R12: dict[str, Any] = {"task": "linear-regression", "iterations": 3, "dtype": "float64"}
+TINY: dict[str, Any] = {"num_games": 4, "net": (8,), "options": {"n_steps": 3, "batch_size": 6}}
+
+
+def start(game: PoisoningGame, player: str = "attacker", seeds: Any = (0, 1)) -> tuple[Any, dict[str, Any], Any]:
+    state = game.reset(seeds)
+    return state, game.observe(state, player), game.access(state, player)
+
+
+def test_features_are_what_they_say() -> None:
+    """Against the same quantities by hand, two iterations into a training with momentum."""
+    game = PoisoningGame(**R12, optimizer="momentum", momentum=0.9, learning_rate=0.05)
+    state, _, _ = start(game)
+    for _ in range(2):
+        state, _, _ = game.step(state, {"attacker": torch.zeros_like(state.inputs)})
+        state, _, _ = game.step(state, {"defender": torch.zeros_like(state.inputs)})
+    seen, access = game.observe(state, "attacker"), game.access(state, "attacker")
+    view = View(["progress", "log-loss", "momentum", "steepness", "first-direction"])
+    view.reset(access)
+    found = view.observe(seen, access)
+    assert torch.equal(found["progress"], seen["progress"])
+    torch.testing.assert_close(found["log-loss"], state.validation_loss[:, None].log10() / 10)
+    theta, momentum = state.params["theta"], state.buffers["momentum.theta"]
+    gradient = 2 * 50.0**2 * (theta - 20.0)
+    torch.testing.assert_close(found["momentum"][:, 0], (momentum * gradient).sign()[:, 0])
+    torch.testing.assert_close(found["momentum"][:, 1], (momentum / gradient).abs().log10()[:, 0])
+    slope = access.utility_gradient(seen["inputs"])
+    torch.testing.assert_close(found["first-direction"], slope.sign())
+    torch.testing.assert_close(found["steepness"], slope.abs().log10()[:, 0] / 10)
+    space = view.observation_space(access)
+    for name, value in found.items():
+        part = space[name]
+        assert isinstance(part, Box) and value.shape[1:] == part.shape
+    plain = PoisoningGame(**R12)
+    _, seen, access = start(plain)
+    assert not View(["momentum"]).observe(seen, access)["momentum"].any()
+
+
+def test_a_mix_of_strategies_is_their_weighted_sum_in_the_ball() -> None:
+    game = PoisoningGame(**DIGITS, dtype="float64")
+    _, seen, access = start(game)
+    moves = StrategyMix(["level-1", "random"])
+    moves.reset(access)
+    first = LevelK(1).act(seen, access)
+    weights = torch.tensor([[0.5, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    mixed = moves.expand(weights, seen, access)
+    torch.testing.assert_close(mixed, first * weights[:, :1, None, None, None])
+    both = moves.expand(torch.ones(2, 2, dtype=torch.float64), seen, access)
+    assert access.threat.norms(both).max() <= 1 + 1e-6
+    assert moves.space(access) == Box((2,), -1.0, 1.0)
+
+
+@pytest.mark.parametrize("basis", ["dct", "random"])
+def test_subspaces_are_spanned_by_unit_patterns(basis: Any) -> None:
+    game = PoisoningGame(**DIGITS, dtype="float64")
+    _, seen, access = start(game)
+    moves = Subspace(basis, 3)
+    assert moves.space(access) == Box((3,), -1.0, 1.0)
+    eye = torch.eye(3, dtype=torch.float64)[:2]
+    made = moves.expand(eye, seen, access)
+    torch.testing.assert_close(access.threat.norms(made), torch.ones(2, 4, dtype=torch.float64))
+    assert (made == made[:, :1]).all()  # one pattern for all inputs
+    if basis == "dct":
+        assert made[0].std() < 1e-12  # the lowest frequency is constant
+        flat = moves._made(access).flatten(1)
+        torch.testing.assert_close(flat @ flat.T, torch.eye(3, dtype=torch.float64), atol=1e-12, rtol=0)
+    classes = Subspace(basis, 2, per_class=True)
+    assert classes.space(access) == Box((10, 2), -1.0, 1.0)
+    own = torch.zeros(2, 10, 2, dtype=torch.float64)
+    own[0, seen["labels"][0, 0], 1] = 1.0  # in the first match, the class of the first input alone
+    made = classes.expand(own, seen, access)
+    hit = seen["labels"][0] == seen["labels"][0, 0]
+    assert torch.equal(made[0].flatten(1).abs().sum(1) > 0, hit) and not made[1].any()
+
+
+def test_one_vector_for_all_inputs_stays_one() -> None:
+    game = PerturbationGame("polygon", batch_size=3, rounds=1, access_defender="white-box")
+    state = game.reset([0, 1])
+    seen, access = game.observe(state, "defender"), game.access(state, "defender")
+    for moves, size in ((Subspace("random", 2), 2), (StrategyMix(["random", "null"]), 2)):
+        moves.reset(access)
+        assert moves.expand(torch.ones(2, size), seen, access).shape == (2, 1, 2)
+
+
+def test_a_viewed_game_pays_what_the_game_pays_for_the_expanded_action() -> None:
+    game, view = PoisoningGame(**R12), View(["progress"], StrategyMix(["level-1", "level-2"]))
+    seen = ViewedGame(game, "attacker", view)
+    assert set(seen.observation_space("attacker")) == {"progress"} and "inputs" in seen.observation_space("defender")
+    one, two = seen.reset([0, 1]), game.reset([0, 1])
+    assert set(seen.observe(one, "attacker")) == {"progress"} and "inputs" in seen.observe(one, "defender")
+    weights = torch.tensor([[1.0, 0.0], [0.0, -0.5]], dtype=torch.float64)
+    while not game.over(two):
+        sight, access = game.observe(two, "attacker"), game.access(two, "attacker")
+        plain = torch.stack([LevelK(1).act(sight, access)[0], -0.5 * LevelK(2).act(sight, access)[1]])
+        one, _, _ = seen.step(one, {"attacker": weights})
+        two, _, _ = game.step(two, {"attacker": plain})
+        nothing = torch.zeros_like(plain)
+        (one, paid, _), (two, expected, _) = (g.step(s, {"defender": nothing}) for g, s in ((seen, one), (game, two)))
+        torch.testing.assert_close(paid["attacker"], expected["attacker"])
+    assert seen.over(one) and seen.settings is game.settings and seen.horizon == 3
+
+
+@pytest.mark.parametrize("face", ["raw_env", "env", "gym_env", "vector_env", "sb3_env"])
+def test_every_face_takes_views(face: str) -> None:
+    view = View(["progress", "log-loss"], StrategyMix(["level-1"]))
+    first: dict[str, tuple[Any, ...]] = {"gym_env": ("attacker",), "sb3_env": ("attacker",), "vector_env": (2,)}
+    env: Any = getattr(poisoning_v0, face)(*first.get(face, ()), views={"attacker_0": view}, **R12)
+    if face in ("gym_env", "sb3_env"):
+        seen, action = env.observation_space, env.action_space
+    else:
+        spaces = (env.observation_space, env.action_space) if face != "vector_env" else None
+        seen, action = (
+            (s("attacker_0") for s in spaces)
+            if spaces
+            else (
+                env.observation_spaces["attacker_0"],
+                env.action_spaces["attacker_0"],
+            )
+        )
+    assert set(seen.spaces) == {"progress", "log-loss"} and action.shape == (1,)
+    env.reset(seed=0) if face != "sb3_env" else env.reset()
+    if face == "gym_env":
+        assert env.step(np.array([1.0], action.dtype))[1] != 0
+    elif face == "sb3_env":
+        assert env.step(np.ones((16, 1), action.dtype))[1].any()
+
+
+def test_a_learner_with_a_view_is_frozen_with_it(tmp_path: Path) -> None:
+    """Trained on features and weights, it plays the game itself, also after it was saved and loaded."""
+    game = PoisoningGame(**R12)
+    view = View(["progress", "momentum", "second-direction"], StrategyMix(["level-1", "level-2"]))
+    agent = best_response(game, "attacker", "level-1", "PPO", 12, view=view, **TINY)
+    again = RLLevelK.load(agent.save(tmp_path / "agent.safetensors"))
+    assert again.manifest.view == view.describe() and again.view.describe() == view.describe()
+    found = [payoffs(game, {"attacker": a, "defender": LevelK(1)}, range(5))["attacker"] for a in (agent, again)]
+    assert torch.equal(*found) and not torch.equal(
+        found[0], payoffs(game, {"attacker": Null(), "defender": LevelK(1)}, range(5))["attacker"]
+    )
+    whole = View.build(View(None, Subspace("random", 3)).describe())
+    assert whole.features is None and isinstance(whole.moves, Subspace) and whole.moves.size == 3
+    assert repr(LearningRecipe(view=view)) != repr(LearningRecipe(view=View(["progress"])))
+
+
+def test_what_cannot_be_viewed_is_refused() -> None:
+    game, hidden = PoisoningGame(**R12), PerturbationGame("polygon", access_attacker="hard-label")
+    for rules, player, view, error, text in (
+        (game, "attacker", View(["momentun"]), UnknownNameError, "momentum"),
+        (hidden, "attacker", View(["first-direction"]), AccessError, "white-box"),
+        (hidden, "attacker", View(["log-loss"]), SettingError, "does not exist in this game"),
+        (hidden, "attacker", View(None, StrategyMix(["level-1"])), AccessError, "white-box"),
+        (MatrixGame(), "row", View(["first-direction"]), AccessError, "perturbs inputs"),
+        (game, "attackr", View(), SettingError, "players attacker, defender"),
+        (game, "attacker", View(None, Subspace("dct", 2)), SettingError, "dct has 1 patterns"),
+        (game, "attacker", View(None, Subspace("random", 2, per_class=True)), SettingError, "needs labels"),
+    ):
+        with pytest.raises(error, match=text):
+            ViewedGame(rules, player, view)
+    with pytest.raises(UnknownNameError, match="dct"):
+        Subspace("dtc")  # type: ignore[arg-type]
+    for size, agents in ((0, ["null"]), (1, [])):
+        with pytest.raises(SettingError):
+            StrategyMix(agents) if size else Subspace("dct", size)
+    for described in (
+        {},
+        {"features": None, "moves": {"kind": "magic"}},
+        {"features": None, "moves": {"kind": "subspace", "x": 1}},
+    ):
+        with pytest.raises(SettingError, match="no view can be built"):
+            View.build(described)
+    with pytest.raises(UnknownNameError, match="attacker_0"):
+        perturbation_v0.env(task="polygon", views={"row": View()})
