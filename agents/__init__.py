@@ -18,6 +18,7 @@ from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
+from advgames.agents.spending import Spending
 from advgames.agents.tables import Answer, Mix
 from advgames.agents.views import FEATURES, StrategyMix, Subspace, View
 
@@ -50,6 +51,7 @@ __all__ = [
     "Reactive",
     "Scripted",
     "Smooth",
+    "Spending",
     "StrategyMix",
     "Subspace",
     "Targeted",

@@ -24,6 +24,7 @@ from advgames.agents.scripted import Scripted
 from advgames.agents.second_order import InfluenceFunction, OptimalContraction
 from advgames.agents.simple import Null, RandomDirection
 from advgames.agents.smooth import GaussianSmoothing, Smooth
+from advgames.agents.spending import Spending
 from advgames.agents.tables import Answer, Mix
 from advgames.dialogue.scripted import POLICIES
 from advgames.errors import SettingError, UnknownNameError
@@ -80,7 +81,7 @@ AGENTS: dict[str, Callable[..., Agent]] = {
     "mix": Mix,
     "answer": Answer,
 }
-WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum}
+WRAPPERS: dict[str, Callable[..., Agent]] = {"momentum": Momentum, "spending": Spending}
 
 _TERM = re.compile(r"^\s*(?P<name>[\w.:-]+?)\s*(?:\((?P<options>.*)\))?\s*$")
 _LEVEL = re.compile(r"^level-(\d+)$")

@@ -168,6 +168,7 @@ class PoisoningGame(Game[PoisoningState]):
             chunk_size=self._chunk,
             sample_ids=state.sample_ids.clone() if attacks else None,
             num_samples=self.horizon * self.batch_size if self.task.draw else len(self.task.train),
+            budget=state.budget.clone() if attacks and state.budget is not None else None,
         )
 
     def action_space(self, player: str) -> Space:

@@ -87,6 +87,7 @@ class PoisoningAccess(WhiteBox):
         validation: the points the player reasons with (r2t2.txt section 3; the attacker's own minibatch under R9).
         sample_ids: which training samples these are, (G, B); None for the defender, who cannot recognise inputs.
         num_samples: how many different samples there are, for the attacker's memory.
+        budget: what the attacker has left to spend, (G,), for itself alone; None: no limit, or not one's own.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class PoisoningAccess(WhiteBox):
         chunk_size: int,
         sample_ids: Tensor | None,
         num_samples: int,
+        budget: Tensor | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -112,6 +114,7 @@ class PoisoningAccess(WhiteBox):
         self.validation = validation
         self.sample_ids = sample_ids
         self.num_samples = num_samples
+        self.budget = budget
         self._chunk_size = chunk_size
 
     @property
@@ -179,7 +182,9 @@ class PoisoningAccess(WhiteBox):
         )
         for name in ("radius", "opponent_radius", "labels", "_noise_keys"):
             setattr(other, name, getattr(self, name).repeat_interleave(times, 0))
-        other.sample_ids = None if self.sample_ids is None else self.sample_ids.repeat_interleave(times, 0)
+        for name in ("sample_ids", "budget"):
+            value = getattr(self, name)
+            setattr(other, name, None if value is None else value.repeat_interleave(times, 0))
         other.validation = self.validation.repeated(times, other._params)
         return other
 
@@ -188,7 +193,7 @@ class PoisoningAccess(WhiteBox):
         other = copy.copy(self)
         other.player = "defender" if self.sign > 0 else "attacker"
         other.sign, other.radius, other.opponent_radius = -self.sign, self.opponent_radius, self.radius
-        other.sample_ids = None
+        other.sample_ids = other.budget = None
         return other
 
     def advanced(self, trained_on: Tensor, labels: Tensor) -> PoisoningAccess:
