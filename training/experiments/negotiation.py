@@ -74,8 +74,9 @@ class Laboratory:
     @staticmethod
     def duel_recipe(rounds: int = 8, dialogues: int = 2_048) -> DuelRecipe:
         """How target and adversary alternate: each as it learns alone."""
-        target = ReinforceRecipe(reward="advantage", baseline=BASELINE)
-        return DuelRecipe(rounds, dialogues, target, replace(target, batch_size=4, supervised_every=0))
+        adversary = ReinforceRecipe(reward="advantage", baseline=BASELINE, batch_size=4, supervised_every=0)
+        target = replace(adversary, learning_rate=RELEASED_RATE, batch_size=1, supervised_every=4)
+        return DuelRecipe(rounds, dialogues, target, adversary)
 
     def path(self, name: str) -> str:
         """The file of a model, trained now if it is not there: ``sv``, ``rl``, ``robust``, or ``attack-`` and these."""
