@@ -1,4 +1,4 @@
-"""The command line: ``advgames list | play | tournament | solve | report | bench``.
+"""The command line: ``advgames list | play | tournament | train | solve | report | bench``.
 
 Answers go to stdout, progress and messages to stderr. What takes long to import is imported inside the commands.
 """
@@ -243,6 +243,58 @@ def tournament(
 
 
 @app.command()
+def train(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml", help="The training; or the name of one that comes along.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of players and results; the same call goes on.", show_default=False)
+    ],
+    data_root: DataRoot = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Let players learn: a best response, a level-k ladder, or a double oracle."""
+    from advgames.training.train import TrainSpec
+    from advgames.training.train import train as train_players
+
+    spec = TrainSpec.from_yaml(_config(file))
+    _set_threads(threads)
+
+    def told(name: str, steps: int, value: float) -> None:
+        if name.startswith("iteration"):
+            _say(f"{name}: {steps} strategies, exploitability at least {value:.4g}")
+        else:
+            heard[name] = f"{name}: {steps} steps, payoff {value:.4g}"
+            if steps - last.get(name, 0) >= 10_000 or name not in last:
+                last[name] = steps
+                _say(heard[name])
+
+    heard, last = dict[str, str](), dict[str, int]()
+    try:
+        with redirect_stdout(sys.stderr) if as_json else _nothing():
+            found = train_players(spec, out, data_root=None if data_root is None else str(data_root), told=told)
+    except KeyboardInterrupt:
+        _say(f"interrupted; what is finished is kept. The same call goes on: advgames train {file} --out {out}")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+        return
+    from advgames.report.console import payoff_grid
+    from advgames.report.tables import CellTable
+
+    _console().print(payoff_grid(CellTable.from_game(found.table())))
+    if found.exploitability:
+        listed = ", ".join(f"{value:.4g}" for value in found.exploitability)
+        what = "of each level" if spec.method == "ladder" else "of each iteration's mixes"
+        typer.echo(f"exploitability {what}, at least: {listed}")
+    _say(f"players and result.json in {out}")
+
+
+@app.command()
 def solve(
     directory: Directory,
     confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
@@ -343,14 +395,14 @@ def _tournament(
 
 
 def _config(file: Path) -> Path:
-    """The file itself, or the packaged tournament of that name (such as digits-levels)."""
+    """The file itself, or the packaged one of that name (such as digits-levels)."""
     if file.exists() or file.name != str(file) or file.suffix:
         return file
     import advgames.training
 
     packaged = {p.stem: p for p in (Path(str(advgames.training.__file__)).parent / "configs").glob("*.yaml")}
     if file.name not in packaged:
-        raise UnknownNameError("packaged tournament", file.name, packaged)
+        raise UnknownNameError("packaged file", file.name, packaged)
     return packaged[file.name]
 
 

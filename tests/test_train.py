@@ -1,0 +1,128 @@
+"""Trainings from YAML: the command line's train, its files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import advgames.training
+from advgames.agents import Mix, RLLevelK
+from advgames.cli import app
+from advgames.errors import AdvgamesError, DataFileError, SettingError, UnknownNameError
+from advgames.games import MatrixGame
+from advgames.training import payoffs
+from advgames.training.train import TrainSpec, train
+
+pytest.importorskip("stable_baselines3")
+
+LEARNER = {"algorithm": "PPO", "steps": 16, "num_games": 4, "net": [8], "options": {"n_steps": 4, "batch_size": 8}}
+LADDER = {"method": "ladder", "game": "matrix", "levels": 2, "seeds": 8, "learner": LEARNER, "exploiter": LEARNER}
+CONFIGS = sorted((Path(str(advgames.training.__file__)).parent / "configs").glob("train-*.yaml"))
+
+
+def written(folder: Path, spec: dict[str, Any]) -> Path:
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    return file
+
+
+def test_a_ladder_from_the_command_line_goes_on_and_says_the_same(tmp_path: Path) -> None:
+    file, out = written(tmp_path, LADDER), tmp_path / "out"
+    calls = [CliRunner().invoke(app, ["train", str(file), "--out", str(out), *more]) for more in ([], ["--json"])]
+    assert [call.exit_code for call in calls] == [0, 0], calls[0].output
+    told = json.loads(calls[1].stdout)
+    assert told == json.loads((out / "result.json").read_text())
+    assert told["rows"] == ["level-0", "level-1", "level-2"] and len(told["exploitability"]) == 3
+    assert "payoff of the row" in calls[0].stdout and "exploitability of each level, at least: " in calls[0].stdout
+    assert "level-1-row: 16 steps" in calls[0].stderr and "16 steps" not in calls[1].stderr  # nothing was trained again
+    agent = RLLevelK.load(out / "level-2-row.safetensors")
+    other = RLLevelK.load(out / "level-1-column.safetensors")
+    found = payoffs(MatrixGame(), {"row": agent, "column": other}, range(8))["row"].mean()
+    assert float(found) == pytest.approx(told["payoff"][2][1])
+
+
+def test_a_best_response_and_double_oracle(tmp_path: Path) -> None:
+    common = {"game": "matrix", "task": "rock-paper-scissors", "seeds": 8, "learner": LEARNER}
+    answer = {**common, "method": "best-response", "role": "column", "start": {"row": "mix(weights=[1, 0, 0])"}}
+    found = train(written(tmp_path, answer), tmp_path / "answer")
+    assert (found.rows, found.columns) == (("level-0",), ("level-0", "level-1"))
+    heard: list[tuple[str, int, float]] = []
+    oracle = {**common, "method": "double-oracle", "iterations": 2, "replies": {"row": ["mix(weights=[0, 1, 0])"]}}
+    spec = TrainSpec.from_yaml(written(tmp_path, oracle))
+    run = train(spec, tmp_path / "oracle", told=lambda *event: heard.append(event))
+    assert len(run.exploitability) == 2 and set(run.mixes) == {"row", "column"} and run.reason
+    assert [name for name, _, _ in heard if name.startswith("iteration")] == ["iteration 1", "iteration 2"]
+    assert run.table().players == ("row", "column")
+
+
+def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
+    own = {
+        **LADDER,
+        "levels": 1,
+        "exploiter": None,
+        "learners": {"row": {**LEARNER, "algorithm": "A2C", "options": {}}},
+    }
+    train(written(tmp_path, own), tmp_path / "out")
+    found = {player: RLLevelK.load(tmp_path / "out" / f"level-1-{player}.safetensors") for player in ("row", "column")}
+    assert [found[player].manifest.algorithm for player in ("row", "column")] == ["A2C", "PPO"]
+
+
+def test_learning_curves_are_written_on_demand(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(written(tmp_path, {**LADDER, "levels": 1, "exploiter": None, "tensorboard": True}), tmp_path / "out")
+    assert list((tmp_path / "out" / "tensorboard").rglob("events.*"))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) -> None:
+    """As they are, but for their length."""
+    spec = TrainSpec.from_yaml(file)
+    short: dict[str, Any] = {"steps": 8, "num_games": 2, "options": {}}
+    if spec.learner.algorithm in ("PPO", "MaskablePPO"):
+        short["options"] = {"n_steps": 4, "batch_size": 4}
+    quick = spec.model_copy(
+        update={"learner": spec.learner.model_copy(update=short), "seeds": 2, "levels": 1, "iterations": 1}
+    )
+    found = train(quick, tmp_path / "out")
+    assert found.rows and list((tmp_path / "out").glob("*.safetensors"))
+    assert spec.learner.steps <= 500_000
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"method": "climb"}, SettingError, "method"),
+        ({"levles": 3}, UnknownNameError, "levels"),
+        ({"game": "matrx"}, UnknownNameError, "matrix"),
+        ({"learner": {"algorithm": "PP0"}}, UnknownNameError, "PPO"),
+        ({"learner": {"step": 3}}, AdvgamesError, "step"),
+        ({"learner": {**LEARNER, "view": {"moves": {"kind": "magic"}}}}, SettingError, "no view"),
+        ({"learners": {"attacker": LEARNER}}, SettingError, "none of the players row, column"),
+        ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
+        ({"method": "best-response"}, SettingError, "role: a best response needs"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    change: dict[str, Any], error: type[Exception], text: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, {**LADDER, **change})
+    with pytest.raises(error, match=text):
+        train(file, tmp_path / "out")
+    assert not list(tmp_path.rglob("*.safetensors"))
+    call = CliRunner().invoke(app, ["train", str(file), "--out", str(tmp_path / "out")])
+    assert call.exit_code == 2 and call.stderr.startswith("error: ")
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    quick = {**LADDER, "levels": 1, "exploiter": None}
+    train(written(tmp_path, quick), tmp_path / "out")
+    with pytest.raises(DataFileError, match="another population"):
+        train(written(tmp_path, {**quick, "response": "uniform"}), tmp_path / "out")
+    with pytest.raises(DataFileError, match="another population"):
+        train(written(tmp_path, {**quick, "task": "rock-paper-scissors"}), tmp_path / "out")
+    assert repr(Mix([1, 2])) != repr(Mix([2, 1]))  # players are told apart by what they are made of

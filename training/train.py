@@ -1,0 +1,210 @@
+"""Trainings from YAML: a best response, a ladder or a double oracle, into a folder that goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from advgames.agents import View
+from advgames.equilibrium import EmpiricalGame
+from advgames.errors import SettingError
+from advgames.files import write_whole
+from advgames.games import make_game
+from advgames.settings import Settings, parse
+from advgames.spec import read_yaml
+from advgames.training.best_response import LearningRecipe
+from advgames.training.double_oracle import OracleStep, double_oracle
+from advgames.training.ladder import ladder
+from advgames.training.population import Population, level_zero
+
+__all__ = ["LearnerSpec", "TrainSpec", "Trained", "train"]
+
+Told = Callable[[str, int, float], object]
+
+
+class LearnerSpec(Settings):
+    """How a player learns, as :class:`~advgames.training.LearningRecipe`; `view` as :meth:`View.describe` tells it."""
+
+    algorithm: str = "PPO"
+    steps: PositiveInt = 100_000
+    num_games: PositiveInt = 64
+    seed: NonNegativeInt = 0
+    net: tuple[PositiveInt, ...] = (64, 64)
+    options: dict[str, Any] = Field(default_factory=dict)
+    view: dict[str, Any] | None = None
+
+    def recipe(self, tensorboard: str | None = None) -> LearningRecipe:
+        """The recipe.
+
+        Raises:
+            UnknownNameError, SettingError: no such algorithm, or no such view.
+        """
+        given = self.model_dump(exclude={"view"})
+        view = None if self.view is None else View.build({"features": None, "moves": None, **self.view})
+        return LearningRecipe(**given, view=view, tensorboard=tensorboard)
+
+
+class TrainSpec(Settings):
+    """A training.
+
+    Attributes:
+        method: ``"ladder"`` or ``"double-oracle"``; or ``"best-response"`` of `role` to the others' level 0.
+        game, task, settings, dtype, device: what is played, and where.
+        learner: how everybody learns.
+        learners: how single players do, in its place.
+        start: who plays level 0, by player; default: the game's own.
+        seeds: matches by which players are compared.
+        role: who answers, in a best response.
+        levels, response, warm: of a ladder.
+        exploiter: how fresh best responses to the levels of a ladder learn; None: none do.
+        solver, iterations, tolerance, patience, replies: of double oracle.
+        tensorboard: whether to write learning curves into the folder.
+    """
+
+    method: Literal["best-response", "ladder", "double-oracle"]
+    game: str
+    task: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    learner: LearnerSpec = LearnerSpec()
+    learners: dict[str, LearnerSpec] = Field(default_factory=dict)
+    start: dict[str, str] = Field(default_factory=dict)
+    seeds: PositiveInt = 256
+    role: str | None = None
+    levels: PositiveInt = 3
+    response: str = "previous"
+    warm: bool = False
+    exploiter: LearnerSpec | None = None
+    solver: str = "nash"
+    iterations: PositiveInt = 10
+    tolerance: NonNegativeFloat = 1e-3
+    patience: PositiveInt = 1
+    replies: dict[str, list[str]] = Field(default_factory=dict)
+    tensorboard: bool = False
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> TrainSpec:
+        """The training a YAML file describes.
+
+        Raises:
+            ConfigError: the file is missing or no YAML mapping.
+            UnknownNameError, SettingError: a field nobody knows, or a value outside its domain.
+        """
+        return parse(cls, read_yaml(path), str(path))
+
+
+class Trained(Settings):
+    """What came of a training, as ``result.json`` holds it.
+
+    Attributes:
+        method: as in the spec.
+        players: the row and the column player.
+        rows, columns: the strategies of the table.
+        payoff, column_payoff: mean payoffs of all pairs.
+        exploitability: of each level, or of each iteration's mixes: what both players' replies gain; a lower bound.
+        mixes: of double oracle, the last mixes.
+        reason: why double oracle ended.
+    """
+
+    method: str
+    players: tuple[str, str]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    payoff: list[list[float]]
+    column_payoff: list[list[float]]
+    exploitability: list[float] = Field(default_factory=list)
+    mixes: dict[str, dict[str, float]] = Field(default_factory=dict)
+    reason: str = ""
+
+    def table(self) -> EmpiricalGame:
+        """The payoffs as a game, one sample per cell."""
+        return EmpiricalGame.from_matrix(self.payoff, self.column_payoff, self.rows, self.columns, self.players)
+
+
+def train(
+    spec: TrainSpec | str | Path, out: str | Path, *, data_root: str | None = None, told: Told | None = None
+) -> Trained:
+    """Train as a spec says, into a folder: ``*.safetensors`` the players, ``result.json`` what came of it.
+
+    Called again with the same spec it goes on where it was stopped, and ends with the same result.
+
+    Args:
+        spec: the training, or its YAML file.
+        out: the folder.
+        data_root: folder of data files for tasks that need them.
+        told: called with what learns, its steps so far and its payoff of late; and with ``"iteration N"`` or so, the
+            number of strategies, and the exploitability found.
+
+    Raises:
+        ConfigError, SettingError, UnknownNameError, AccessError: before anything is trained.
+        DataFileError: the folder holds another training.
+    """
+    if not isinstance(spec, TrainSpec):
+        spec = TrainSpec.from_yaml(spec)
+    folder = Path(out)
+    where: dict[str, Any] = {"device": spec.device, "dtype": spec.dtype, "data_root": data_root}
+    game = make_game(spec.game, spec.task, settings=spec.settings, **where)
+    curves = str(folder / "tensorboard") if spec.tensorboard else None
+    recipe = {player: spec.learners.get(player, spec.learner).recipe(curves) for player in game.players}
+    if unknown := sorted(set(spec.learners) - set(game.players)):
+        raise SettingError(f"learners: {unknown[0]!r} is none of the players {', '.join(game.players)}")
+    common: dict[str, Any] = {"start": spec.start, "seeds": spec.seeds, "out": folder, "told": told}
+    found: dict[str, Any] = {}
+    if spec.method == "ladder":
+        exploiter = None if spec.exploiter is None else spec.exploiter.recipe(curves)
+        climbed = ladder(game, spec.levels, spec.response, recipe=recipe, warm=spec.warm, exploiter=exploiter, **common)
+        table = climbed.game
+        found["exploitability"] = [level.total for level in climbed.exploitability or ()]
+    elif spec.method == "double-oracle":
+
+        def stepped(step: OracleStep) -> None:
+            if told is not None:
+                told(f"iteration {step.iteration}", sum(map(len, step.mixes.values())), step.exploitability)
+
+        run = double_oracle(
+            game,
+            recipe=recipe,
+            replies=spec.replies,
+            solver=spec.solver,
+            max_iterations=spec.iterations,
+            tolerance=spec.tolerance,
+            patience=spec.patience,
+            progress=stepped,
+            **common,
+        )
+        table, last = run.game, run.history[-1]
+        found = {"exploitability": [step.exploitability for step in run.history], "reason": run.reason}
+        found["mixes"] = {player: dict(mix) for player, mix in last.mixes.items()}
+    else:
+        table = _answered(game, spec, recipe, folder, told)
+    result = Trained(
+        method=spec.method,
+        players=table.players,
+        rows=table.rows,
+        columns=table.columns,
+        payoff=table.payoff.tolist(),
+        column_payoff=table.column_payoff.tolist(),
+        **found,
+    )
+    write_whole(folder / "result.json", json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
+    return result
+
+
+def _answered(
+    game: Any, spec: TrainSpec, recipe: Mapping[str, LearningRecipe], folder: Path, told: Told | None
+) -> EmpiricalGame:
+    """A best response to the others' level 0, and what everybody is paid then."""
+    role = spec.role
+    if role is None or role not in game.players:
+        raise SettingError(f"role: a best response needs one of the players {', '.join(game.players)}, got {role!r}")
+    first = level_zero(game, spec.start)
+    people = Population(game, spec.seeds, folder, repr(("best response", role, recipe, first)))
+    for player, agent in first.items():
+        people.add(player, "level-0", agent)
+    people.add(role, "level-1", people.learn(f"level-1-{role}", role, {"level-0": 1.0}, recipe[role], 1, told))
+    return people.table()
