@@ -16,6 +16,7 @@ from advgames.games import PoisoningGame, PoisoningState
 from advgames.optimizers import Params
 from advgames.tasks import Split, Task
 from advgames.training.bench_attacks import attacks
+from advgames.training.bench_learning import learning
 from advgames.training.bench_negotiation import negotiation
 from advgames.training.timing import Row, medians
 from advgames.victims import Batching, Victim, cross_entropy, digits_cnn, mlp, mnist_cnn
@@ -161,6 +162,7 @@ BENCHMARKS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "poisoning": _poisoning,
     "attacks": attacks,
     "negotiation": negotiation,
+    "learning": learning,
 }
 
 
