@@ -48,8 +48,6 @@ def test_the_table_is_means_and_intervals_of_the_runs(tmp_path: Path, monkeypatc
     first = rows[0]
     assert (first["case"], first["player"], first["trainings"]) == ("matrix", "PPO", 5)
     assert (first["payoff"], first["interval"]) == pytest.approx((paid.mean(), half), abs=1e-4)
-        half, abs=1e-4
-    )
     references = {(row["case"], row["player"]): row["payoff"] for row in rows if row["interval"] == ""}
     assert references["matrix", "mix"] == pytest.approx(0.0, abs=0.05)
     assert references["perturbation", "level-1"] > references["perturbation", "random"]
