@@ -15,6 +15,7 @@ from advgames.agents.attack import ATTACKS, Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
 from advgames.agents.human import Human
+from advgames.agents.learned import RLLevelK
 from advgames.agents.level_k import LevelK
 from advgames.agents.libraries import LIBRARIES, find
 from advgames.agents.lookahead import Lookahead
@@ -50,6 +51,13 @@ def _made(doc: str | None, kind: Callable[..., Agent], *arguments: Any, **option
     return factory
 
 
+def _learned(file: str, deterministic: bool = False) -> Agent:
+    """A player that was trained and saved (`advgames train`): learned(file=PATH)."""
+    return RLLevelK.load(file, deterministic)
+
+
+_learned.kind = "any"  # type: ignore[attr-defined]
+
 AGENTS: dict[str, Callable[..., Agent]] = {
     "null": Null,
     "random": RandomDirection,
@@ -78,6 +86,7 @@ AGENTS: dict[str, Callable[..., Agent]] = {
         otherwise="transfer",
     ),
     "lookahead": Lookahead,
+    "learned": _learned,
     "mix": Mix,
     "answer": Answer,
 }

@@ -12,7 +12,6 @@ from torch import Tensor
 from advgames import rng
 from advgames.access import Access, PerturbationAccess, WhiteBox, require
 from advgames.agents.base import Agent
-from advgames.agents.registry import make_agent
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games.poisoning_access import PoisoningAccess
 from advgames.games.spaces import Box, Observation, Space
@@ -125,6 +124,8 @@ class StrategyMix(Moves):
     """
 
     def __init__(self, agents: Sequence[str | Agent]) -> None:
+        from advgames.agents.registry import make_agent  # which knows learned players, and these know views
+
         if not agents:
             raise SettingError("a mix of strategies needs at least one agent")
         self.names = [agent if isinstance(agent, str) else repr(agent) for agent in agents]

@@ -45,6 +45,7 @@ def test_the_examples_run_one_after_the_other(tmp_path: Path, monkeypatch: pytes
         ("libraries", "digits", "foolbox"),
         ("perturbation", "polygon", "stable_baselines3"),
         ("negotiation", "polygon", "torch"),
+        ("learning", "polygon", "stable_baselines3"),
     ],
 )
 def test_the_examples_of_the_reference_pages_run(
