@@ -88,7 +88,7 @@ class RLLevelK(Agent):
             raise SettingError(f"{self!r} was trained as the {self.manifest.role}, and cannot play the {access.player}")
         self.view.reset(access)
         seen, space = self.view.observation_space(access), self.view.action_space(access)
-        if self.policy.parts != parts_of(seen):
+        if self.policy.parts != parts_of(seen, any(part.images for part in self.policy.parts)):
             raise SettingError(f"{self!r} was trained to see {self.policy.parts}, not {seen}")
         if self.policy.head != head_of(space, self.policy.head.kind):
             raise SettingError(f"{self!r} was trained to act by {self.policy.head}, not in {space}")

@@ -13,7 +13,7 @@ from advgames import rng
 from advgames.errors import SettingError
 from advgames.games.spaces import Ball, Box, Classes, Observation, Space
 
-__all__ = ["Head", "Part", "Policy", "head_of", "parts_of"]
+__all__ = ["Head", "ImageEncoder", "Part", "Policy", "head_of", "parts_of"]
 
 MASK = "action_mask"
 HeadKind = Literal["categorical", "multi-categorical", "gaussian", "squashed", "deterministic", "greedy"]
@@ -28,15 +28,19 @@ class Part:
         name: of the entry.
         shape: of it, for one match.
         classes: numbers from 0 to classes - 1, as one-hot vectors; 0: real numbers as they are.
+        images: whether they are a minibatch of images (B, C, H, W), read through an :class:`ImageEncoder`.
     """
 
     name: str
     shape: tuple[int, ...]
     classes: int = 0
+    images: bool = False
 
     @property
     def size(self) -> int:
         """Numbers it becomes."""
+        if self.images:
+            return ImageEncoder.SIZE
         return int(torch.Size(self.shape).numel()) * (self.classes or 1)
 
     def encode(self, value: Tensor) -> Tensor:
@@ -67,8 +71,40 @@ class Head:
     high: float = 1.0
 
 
-def parts_of(space: Observation) -> tuple[Part, ...]:
+class ImageEncoder(nn.Module):
+    """A small CNN over the images of a minibatch, and the mean over them: (G, B, C, H, W) to (G, 32).
+
+    Args:
+        channels: of an image.
+    """
+
+    SIZE = 32
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64, self.SIZE),
+            nn.ReLU(),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Numbers of every minibatch, (G, 32)."""
+        each = self.layers(images.flatten(0, 1).to(torch.float32))
+        return cast(Tensor, each.view(*images.shape[:2], -1).mean(1))
+
+
+def parts_of(space: Observation, images: bool = False) -> tuple[Part, ...]:
     """What a policy reads of an observation, in the order of the names; masks and texts are not read.
+
+    Args:
+        space: of the observation.
+        images: read minibatches of images through a CNN.
 
     Raises:
         SettingError: there is nothing to read.
@@ -79,7 +115,7 @@ def parts_of(space: Observation) -> tuple[Part, ...]:
         if isinstance(part, Classes):
             parts.append(Part(name, part.shape, part.n))
         elif isinstance(part, Box | Ball):
-            parts.append(Part(name, part.shape))
+            parts.append(Part(name, part.shape, images=images and len(part.shape) == 4))
     if not parts:
         raise SettingError(f"a policy can read nothing of {', '.join(space) or 'an empty observation'}")
     return tuple(parts)
@@ -113,6 +149,7 @@ class Policy(nn.Module):
         super().__init__()
         self.parts, self.layers, self.head = tuple(parts), [list(layer) for layer in layers], head
         with torch.random.fork_rng(devices=[]):  # modules initialise themselves from the global generator first
+            self.encoders = nn.ModuleDict({p.name: ImageEncoder(p.shape[1]) for p in self.parts if p.images})
             self.body = nn.Sequential(*(_layer(layer) for layer in self.layers))
         count = int(torch.Size(head.shape).numel())
         self.log_std = nn.Parameter(torch.zeros(count)) if head.kind == "gaussian" else None
@@ -130,7 +167,7 @@ class Policy(nn.Module):
             SettingError: they do not fit together.
         """
         try:
-            parts = [Part(p["name"], tuple(p["shape"]), p["classes"]) for p in described["parts"]]
+            parts = [Part(**{**part, "shape": tuple(part["shape"])}) for part in described["parts"]]
             head = Head(**{**described["head"], "shape": tuple(described["head"]["shape"])})
             policy = cls(parts, described["layers"], head)
             policy.load_state_dict(dict(weights))
@@ -164,7 +201,11 @@ class Policy(nn.Module):
         return self._logits(self._out(observation), observation).double().softmax(-1)
 
     def _out(self, observation: Mapping[str, Tensor]) -> Tensor:
-        return cast(Tensor, self.body(torch.cat([part.encode(observation[part.name]) for part in self.parts], -1)))
+        numbers = [
+            self.encoders[part.name](observation[part.name]) if part.images else part.encode(observation[part.name])
+            for part in self.parts
+        ]
+        return cast(Tensor, self.body(torch.cat(numbers, -1)))
 
     def _logits(self, out: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
         logits = out.view(len(out), -1, self.head.classes)

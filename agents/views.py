@@ -13,6 +13,7 @@ from advgames import rng
 from advgames.access import Access, PerturbationAccess, WhiteBox, require
 from advgames.agents.base import Agent
 from advgames.errors import SettingError, UnknownNameError
+from advgames.games.perturbation_access import SoftLabelAccess
 from advgames.games.poisoning_access import PoisoningAccess
 from advgames.games.spaces import Box, Observation, Space
 
@@ -57,6 +58,10 @@ def _steepness(seen: Seen, access: WhiteBox) -> Tensor:
     return slope.clamp(min=_SMALL).log10() / 10
 
 
+def _margins(seen: Seen, access: SoftLabelAccess) -> Tensor:
+    return access.margins(seen["inputs"])
+
+
 def _log_loss(seen: Seen, access: PerturbationAccess) -> Tensor:
     return seen["validation_loss"].clamp(min=_SMALL).log10() / 10
 
@@ -87,6 +92,12 @@ FEATURES: dict[str, Feature] = {
         PoisoningAccess,
         lambda access: (1,),
         _log_loss,
+    ),
+    "margins": Feature(
+        "what is left of the classes' margins at the inputs, in the test-time game",
+        SoftLabelAccess,
+        lambda access: _input_shape(access)[:1],
+        _margins,
     ),
     "momentum": Feature(
         "cosine and log10 of the ratio of the optimiser's momentum and the validation gradient",
@@ -305,7 +316,8 @@ class View:
 
     def _check(self, name: str, access: Any) -> None:
         kind = FEATURES[name].kind
-        require(access, "white-box" if kind is WhiteBox else "hard-label", f"the feature {name!r}")
+        level = {WhiteBox: "white-box", SoftLabelAccess: "soft-label"}.get(kind, "hard-label")
+        require(access, level, f"the feature {name!r}")
         if not isinstance(access, kind):
             raise SettingError(f"the feature {name!r} ({FEATURES[name].about}) does not exist in this game")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from advgames.errors import (
 from advgames.files import load_tensors, save_tensors
 from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
 from advgames.training import best_response, payoffs
-from advgames.training.best_response import ALGORITHMS, LearningRecipe, usual_options
+from advgames.training.best_response import ALGORITHMS, LearningRecipe, respond, usual_options
 
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
-from advgames.training.sb3 import freeze
+from advgames.training.sb3 import architecture, freeze
 
 PLANE = {"task": "polygon", "batch_size": 3, "rounds": 2, "order": "attacker-first"}
 TINY = {"num_games": 4, "net": (8, 8)}
@@ -75,6 +76,34 @@ def test_a_frozen_policy_is_the_trained_one(name: str, algorithm: str) -> None:
         action = policy.act(own, keys, deterministic=True).numpy()
         np.testing.assert_allclose(action, expected, rtol=1e-4, atol=1e-5)
         seen = env.step(expected)[0]
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "SAC", "TD3"])
+def test_images_are_read_through_a_small_cnn(algorithm: str, tmp_path: Path) -> None:
+    """Frozen exactly, kept in the file, and carried into a warm start; the mean over the minibatch has no order."""
+    game = PoisoningGame("digits", batch_size=2, iterations=3, train_size=20, validation_size=10, test_size=10)
+    options: dict[str, Any] = {"n_steps": 3, "batch_size": 6} if algorithm == "PPO" else {"buffer_size": 50}
+    recipe = LearningRecipe(algorithm, 12, num_games=2, net=(6,), options=options, images=True)
+    agent = respond(game, "attacker", "null", recipe)
+    again = RLLevelK.load(agent.save(tmp_path / "agent.safetensors"))
+    assert [part.images for part in again.policy.parts] == [True, False, False, False]
+    assert sum(weight.numel() for weight in again.policy.parameters()) < 12_000  # inputs as numbers: 128 columns more
+    state = game.reset([0, 1])
+    seen = game.observe(state, "attacker")
+    acts = [each.policy.act(seen, torch.arange(2), deterministic=True) for each in (agent, again)]
+    assert torch.equal(*acts)
+    made = getattr(pytest.importorskip("stable_baselines3"), algorithm)
+    env = OpponentVecEnv(game, "attacker", None, 2)
+    model = made("MultiInputPolicy", env, policy_kwargs=architecture(game, "attacker", recipe), seed=0, **options)
+    numbers = {name: value.numpy() for name, value in seen.items()}
+    expected = model.learn(12).predict(numbers, deterministic=True)[0]
+    frozen = freeze(model, game, "attacker", images=True)
+    np.testing.assert_allclose(frozen.act(seen, torch.arange(2), deterministic=True), expected, rtol=1e-4, atol=1e-5)
+    turned = {**seen, "inputs": seen["inputs"].flip(1)}
+    torch.testing.assert_close(again.policy.act(turned, torch.arange(2), deterministic=True), acts[0])
+    still = replace(recipe, start=again, options={**options, "learning_rate": 1e-12})
+    warm = respond(game, "attacker", "null", still)
+    torch.testing.assert_close(warm.policy.act(seen, torch.arange(2), deterministic=True), acts[0])
 
 
 def test_draws_follow_the_policys_distribution() -> None:

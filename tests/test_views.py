@@ -62,6 +62,19 @@ def test_features_are_what_they_say() -> None:
     assert not View(["momentum"]).observe(seen, access)["momentum"].any()
 
 
+def test_margins_are_there_for_who_may_ask_for_logits() -> None:
+    game = PerturbationGame("polygon", batch_size=3, rounds=1, access_attacker="soft-label")
+    state = game.reset([0, 1])
+    seen, access = game.observe(state, "attacker"), game.access(state, "attacker")
+    view = View(["margins"])
+    view.reset(access)
+    margins = view.observe(seen, access)["margins"]
+    logits = game.victim.logits(seen["inputs"])
+    own = logits.gather(-1, game.access(state, "attacker").labels[..., None])[..., 0]  # type: ignore[attr-defined]
+    torch.testing.assert_close(margins, 2 * own - logits.sum(-1))  # two classes
+    assert view.observation_space(access)["margins"] == Box((3,))
+
+
 def test_a_mix_of_strategies_is_their_weighted_sum_in_the_ball() -> None:
     game = PoisoningGame(**DIGITS, dtype="float64")
     _, seen, access = start(game)
@@ -173,6 +186,8 @@ def test_what_cannot_be_viewed_is_refused() -> None:
         (game, "attacker", View(["momentun"]), UnknownNameError, "momentum"),
         (hidden, "attacker", View(["first-direction"]), AccessError, "white-box"),
         (hidden, "attacker", View(["log-loss"]), SettingError, "does not exist in this game"),
+        (hidden, "attacker", View(["margins"]), AccessError, "soft-label"),
+        (game, "attacker", View(["margins"]), SettingError, "does not exist in this game"),
         (hidden, "attacker", View(None, StrategyMix(["level-1"])), AccessError, "white-box"),
         (MatrixGame(), "row", View(["first-direction"]), AccessError, "perturbs inputs"),
         (game, "attackr", View(), SettingError, "players attacker, defender"),

@@ -65,6 +65,7 @@ class LearningRecipe:
         options: of the algorithm, in place of :func:`usual_options`.
         tensorboard: folder for learning curves.
         view: what the learner sees and does; None: as the game has it.
+        images: read minibatches of images through a small CNN; else they are numbers like all others.
         start: a policy of the same algorithm, layers and seat, with whose weights it begins; None: with its own.
     """
 
@@ -76,6 +77,7 @@ class LearningRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     tensorboard: str | None = None
     view: View | None = None
+    images: bool = False
     start: RLLevelK | None = None
 
     def __post_init__(self) -> None:

@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import safe_mean, set_random_seed
 from torch import Tensor, nn
 
-from advgames.agents.policies import HeadKind, Policy, head_of, parts_of
+from advgames.agents.policies import HeadKind, ImageEncoder, Part, Policy, head_of, parts_of
 from advgames.envs.players import Player
 from advgames.envs.sb3 import OpponentVecEnv
 from advgames.errors import SettingError
 from advgames.games import Classes, Game
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
 
-__all__ = ["freeze", "train"]
+__all__ = ["Reader", "architecture", "freeze", "train"]
 
 
 def train(
@@ -37,7 +38,7 @@ def train(
             model: BaseAlgorithm = made(
                 "MultiInputPolicy",
                 env,
-                policy_kwargs={"net_arch": list(recipe.net)},
+                policy_kwargs=architecture(game, role, recipe),
                 device=game.device,
                 tensorboard_log=recipe.tensorboard,
                 **{**usual_options(recipe), **recipe.options},
@@ -47,17 +48,44 @@ def train(
         if recipe.start is not None:
             _begin(model, game, role, recipe.start.policy)
         model.learn(recipe.steps, callback=_Watch(told))
-        return freeze(model, game, role), int(model.num_timesteps)
+        return freeze(model, game, role, recipe.images), int(model.num_timesteps)
 
 
-def freeze(model: BaseAlgorithm, game: Game[Any], role: str) -> Policy:
+class Reader(BaseFeaturesExtractor):
+    """Features of stable-baselines3: images through an encoder, everything else as it is.
+
+    Args:
+        observation_space: of the environment.
+        parts: what is read, in order.
+    """
+
+    def __init__(self, observation_space: Any, parts: tuple[Part, ...]) -> None:
+        super().__init__(observation_space, sum(part.size for part in parts))
+        self.parts = parts
+        self.encoders = nn.ModuleDict({part.name: ImageEncoder(part.shape[1]) for part in parts if part.images})
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Observations as stable-baselines3 hands them over, (N, features)."""
+        numbers = [
+            self.encoders[part.name](observations[part.name]) if part.images else observations[part.name].flatten(1)
+            for part in self.parts
+        ]
+        return torch.cat(numbers, 1)
+
+
+def freeze(model: BaseAlgorithm, game: Game[Any], role: str, images: bool = False) -> Policy:
     """The policy of a model of stable-baselines3 in pure torch, with its present weights.
+
+    Args:
+        model: trained on an :class:`~advgames.envs.sb3.OpponentVecEnv` of the game.
+        game, role: what it plays.
+        images: whether it reads images through a :class:`Reader`.
 
     Raises:
         SettingError: the model was trained on other observations or actions than those of `role`, or is built of
             layers that this suite does not know.
     """
-    parts, space = parts_of(game.observation_space(role)), game.action_space(role)
+    parts, space = parts_of(game.observation_space(role), images), game.action_space(role)
     known = list(getattr(model.observation_space, "spaces", {}))
     if known != [part.name for part in parts]:
         raise SettingError(f"the model reads {', '.join(known)}; the {role} sees {', '.join(p.name for p in parts)}")
@@ -68,6 +96,8 @@ def freeze(model: BaseAlgorithm, game: Game[Any], role: str) -> Policy:
     weights = {f"{n}.{name}": w for n, layer in enumerate(layers) for name, w in layer.state_dict().items()}
     try:
         policy.body.load_state_dict(weights)
+        if images:
+            policy.encoders.load_state_dict(_reader(model).encoders.state_dict())
     except RuntimeError as error:
         raise SettingError(f"the model does not fit the {role} of {game.name}: {error}") from error
     if policy.log_std is not None and log_std is not None:
@@ -88,10 +118,13 @@ def _begin(model: BaseAlgorithm, game: Game[Any], role: str, policy: Policy) -> 
     Raises:
         SettingError: it has other layers, or acts in another way.
     """
-    own = freeze(model, game, role)
+    images = bool(policy.encoders)
+    own = freeze(model, game, role, images)
     if own.describe() != policy.describe():
         raise SettingError(f"a policy with {policy.describe()} cannot begin with one of {own.describe()}")
     layers, log_std, _ = _layers(model, isinstance(game.action_space(role), Classes))
+    if images:
+        _reader(model).encoders.load_state_dict(policy.encoders.state_dict())
     with torch.no_grad():
         for layer, given in zip(layers, policy.body, strict=True):
             layer.load_state_dict(given.state_dict())
@@ -109,6 +142,26 @@ def _begin(model: BaseAlgorithm, game: Game[Any], role: str, policy: Policy) -> 
         for name, target in (("actor", "actor_target"), ("q_net", "q_net_target")):
             if getattr(model.policy, target, None) is not None:
                 getattr(model.policy, target).load_state_dict(getattr(model.policy, name).state_dict())
+
+
+def architecture(game: Game[Any], role: str, recipe: LearningRecipe) -> dict[str, Any]:
+    """Arguments of the policy of stable-baselines3 that a recipe asks for."""
+    if not recipe.images:
+        return {"net_arch": list(recipe.net)}
+    parts = parts_of(game.observation_space(role), images=True)
+    return {
+        "net_arch": list(recipe.net),
+        "features_extractor_class": Reader,
+        "features_extractor_kwargs": {"parts": parts},
+        "normalize_images": False,
+    }
+
+
+def _reader(model: BaseAlgorithm) -> Any:
+    """The features that the acting part of a model reads."""
+    policy: Any = model.policy
+    owner = next(part for part in (getattr(policy, "actor", None), getattr(policy, "q_net", None), policy) if part)
+    return owner.features_extractor
 
 
 def _layers(model: BaseAlgorithm, several: bool) -> tuple[list[nn.Module], Tensor | None, HeadKind]:

@@ -36,6 +36,7 @@ class LearnerSpec(Settings):
     net: tuple[PositiveInt, ...] = (64, 64)
     options: dict[str, Any] = Field(default_factory=dict)
     view: dict[str, Any] | None = None
+    images: bool = False
 
     def recipe(self, tensorboard: str | None = None) -> LearningRecipe:
         """The recipe.
