@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from advgames.games.spaces import Box, Observation, Space
 __all__ = ["FEATURES", "Feature", "Moves", "StrategyMix", "Subspace", "View"]
 
 Seen = Mapping[str, Tensor]
+Basis = Literal["dct", "pca", "random"]
 _SMALL = 1e-30
 
 
@@ -170,19 +171,24 @@ class Subspace(Moves):
     """Coefficients in [-1, 1] on a few patterns: one perturbation for all inputs of the minibatch, or per class.
 
     Args:
-        basis: ``"dct"``: the lowest frequencies of an image; ``"random"``: directions drawn once. Each has norm 1.
+        basis: ``"dct"``: the lowest frequencies of an image; ``"pca"``: the principal components of inputs that the
+            player knows; ``"random"``: directions drawn once. Each has norm 1.
         size: how many.
         per_class: a set of coefficients for every class, put on the inputs of that class: patterns that tell the
             classes apart. The player must see labels.
     """
 
-    def __init__(self, basis: Literal["dct", "random"] = "dct", size: int = 8, per_class: bool = False) -> None:
-        if basis not in ("dct", "random"):
-            raise UnknownNameError("basis", basis, ("dct", "random"))
+    def __init__(self, basis: Basis = "dct", size: int = 8, per_class: bool = False) -> None:
+        if basis not in get_args(Basis):
+            raise UnknownNameError("basis", basis, get_args(Basis))
         if size < 1:
             raise SettingError(f"size must be positive, got {size}")
         self.basis, self.size, self.per_class = basis, size, per_class
         self._patterns: Tensor | None = None
+
+    def reset(self, access: PerturbationAccess) -> None:
+        """Begin a batch of matches, with patterns of its inputs."""
+        self._patterns = None
 
     def space(self, access: PerturbationAccess) -> Space:
         """The coefficients.
@@ -226,10 +232,27 @@ class Subspace(Moves):
             if self.basis == "random":
                 number = int(torch.Size(shape).numel())
                 raw = rng.normal(rng.seed_tensor([0]), "subspace", 0, (self.size, number), dtype=torch.float64)[0]
+            elif self.basis == "pca":
+                raw = _components(access, self.size)
             else:
                 raw = _cosines(shape, self.size)
             self._patterns = access.threat.unit(raw.view(1, -1, *shape))[0]
         return self._patterns
+
+
+def _components(access: Any, size: int) -> Tensor:
+    """The first `size` principal components of 1,000 inputs at most that the player knows, flattened.
+
+    Raises:
+        SettingError: the game lets it know none.
+    """
+    if not hasattr(access, "known"):
+        raise SettingError(f"principal components need inputs, of which the {access.player} knows none here")
+    inputs = access.known(1_000).double().flatten(1)
+    _, _, components = torch.linalg.svd(inputs - inputs.mean(0), full_matrices=False)
+    first: Tensor = components[:size]
+    largest = first.gather(1, first.abs().argmax(1, keepdim=True))  # signs are nobody's: the largest entry is positive
+    return first * largest.sign()
 
 
 def _cosines(shape: tuple[int, ...], size: int) -> Tensor:

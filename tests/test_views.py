@@ -89,7 +89,23 @@ def test_a_mix_of_strategies_is_their_weighted_sum_in_the_ball() -> None:
     assert moves.space(access) == Box((2,), -1.0, 1.0)
 
 
-@pytest.mark.parametrize("basis", ["dct", "random"])
+def test_principal_components_are_those_of_known_inputs() -> None:
+    """scikit-learn's, up to their signs; of validation inputs in a training, of known ones in front of a victim."""
+    pca = pytest.importorskip("sklearn.decomposition").PCA(3)
+    training = PoisoningGame(**DIGITS, dtype="float64")
+    victim = PerturbationGame("digits", victim_epochs=1, train_size=60, validation_size=20, test_size=20, batch_size=4)
+    for game, known in ((training, training.task.validation.inputs), (victim, victim.task.train.inputs)):
+        state = game.reset([0, 1])
+        moves, access = Subspace("pca", 3), game.access(state, "attacker")
+        moves.reset(access)
+        patterns = moves._made(access).double().flatten(1)
+        expected = torch.tensor(pca.fit(known.double().flatten(1).numpy()).components_)
+        torch.testing.assert_close(
+            (patterns * expected).sum(1).abs(), torch.ones(3, dtype=torch.float64), rtol=1e-5, atol=0
+        )
+
+
+@pytest.mark.parametrize("basis", ["dct", "random", "pca"])
 def test_subspaces_are_spanned_by_unit_patterns(basis: Any) -> None:
     game = PoisoningGame(**DIGITS, dtype="float64")
     _, seen, access = start(game)
@@ -192,6 +208,7 @@ def test_what_cannot_be_viewed_is_refused() -> None:
         (MatrixGame(), "row", View(["first-direction"]), AccessError, "perturbs inputs"),
         (game, "attackr", View(), SettingError, "players attacker, defender"),
         (game, "attacker", View(None, Subspace("dct", 2)), SettingError, "dct has 1 patterns"),
+        (game, "attacker", View(None, Subspace("pca", 2)), SettingError, "pca has 1 patterns"),
         (game, "attacker", View(None, Subspace("random", 2, per_class=True)), SettingError, "needs labels"),
     ):
         with pytest.raises(error, match=text):

@@ -48,6 +48,11 @@ class ValidationPass:
         self.used = True
         return self.evaluate()
 
+    @property
+    def inputs(self) -> Tensor:
+        """The points, (G, n, *input_shape)."""
+        return self._arguments[2]
+
     def evaluate(self) -> Params:
         """Compute loss and gradient in one pass, without counting as use."""
         if self._gradient is None:
@@ -126,6 +131,10 @@ class PoisoningAccess(WhiteBox):
     def buffers(self) -> Params:
         """The optimiser's state: a copy."""
         return {name: b.clone() for name, b in self._buffers.items()}
+
+    def known(self, count: int | None = None) -> Tensor:
+        """The first inputs of the validation points that the player reasons with, (n, *input_shape): a copy."""
+        return self.validation.inputs[0, :count].clone()
 
     def utility(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """U if the model trained on `inputs` (G, B, ...): the true update and validation pass, (G,)."""
