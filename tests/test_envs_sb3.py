@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conformance import ROWS, Row, draw, rows_in_numbers, toy_v0
 from toy_games import IN_TURN, Half
 
 from advgames import errors
-from advgames.envs import negotiation_v0, perturbation_v0, poisoning_v0
+from advgames.agents import Mix, Pool
+from advgames.envs import matrix_v0, negotiation_v0, perturbation_v0, poisoning_v0
 
 pytest.importorskip("stable_baselines3")
 
@@ -148,3 +150,54 @@ def test_actions_are_projected_and_nan_is_refused() -> None:
 
 def test_the_table_has_games_of_every_kind() -> None:
     assert {row.module for row in ROWS} >= {negotiation_v0, perturbation_v0, poisoning_v0}
+
+
+def test_episodes_are_told_as_a_monitor_tells_them() -> None:
+    """Return and length of every match that ended; the sums of what was paid, over two episodes."""
+    env = perturbation_v0.sb3_env(
+        "attacker", "level-1", 3, task="polygon", batch_size=2, rounds=3, order="attacker-first"
+    )
+    env.seed(1)
+    env.reset()
+    draws = np.random.default_rng(0)
+    for _ in range(2):
+        paid = np.zeros(3)
+        for n in range(3):
+            _, rewards, done, infos = env.step(draws.uniform(-1, 1, (3, 2, 2)).astype(np.float32))
+            paid += rewards
+            assert done.all() == (n == 2) == all("episode" in info for info in infos)
+        for i, info in enumerate(infos):
+            assert info["episode"]["r"] == pytest.approx(paid[i]) and info["episode"]["l"] == 3
+            assert info["episode"]["t"] >= 0
+
+
+def test_opponents_of_a_pool_stay_for_a_whole_episode() -> None:
+    """PufferLib#620: who is met is drawn anew for every match, and never changes within one; the pool counts."""
+    pool = Pool([Mix([1, 0, 0]), Mix([0, 1, 0])], [1, 3])
+    env = matrix_v0.sb3_env("row", pool, 200, task="rock-paper-scissors", rounds=4)
+    env.seed(0)
+    seen, met = env.reset(), []
+    for _ in range(3):
+        played = []
+        for _ in range(4):
+            seen, _, done, infos = env.step(np.zeros(200, np.int64))
+            last = [info["terminal_observation"]["other_last"] for info in infos] if done.all() else seen["other_last"]
+            played.append(np.asarray(last))
+        assert all((each == played[0]).all() for each in played)
+        met.append(played[0])
+    assert (met[0] != met[1]).any() and (met[1] != met[2]).any()
+    assert sum(pool.met.values()) == 600  # opponents begin with their first move
+    assert pool.met[1] / sum(pool.met.values()) == pytest.approx(0.75, abs=0.07)
+    assert [(each == 2).mean() for each in met] == pytest.approx([0.75] * 3, abs=0.13)
+
+
+def test_a_cut_episode_is_not_an_ended_one() -> None:
+    """SuperSuit#232: where `max_cycles` cuts, the learner reckons with what would have come; at the end it does not."""
+    sb3 = pytest.importorskip("stable_baselines3")
+    for cut in (True, False):
+        env = matrix_v0.sb3_env("row", "mix", 4, rounds=4 if cut else 2, max_cycles=2)
+        model = sb3.PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, gamma=0.5, seed=0)
+        model.policy.predict_values = lambda seen: torch.full((1, 1), 1000.0)
+        model.learn(16)
+        paid = model.rollout_buffer.rewards.reshape(-1)
+        assert (paid > 400).mean() == (0.5 if cut else 0.0)
