@@ -6,6 +6,7 @@ from advgames.agents.attack import Attack, Ensemble
 from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfer
 from advgames.agents.base import Agent
 from advgames.agents.dialogue import ActAgent, DialogueAgent, WordAgent
+from advgames.agents.dialogue_view import DialogueActs
 from advgames.agents.human import Human
 from advgames.agents.learned import Manifest, RLLevelK
 from advgames.agents.level_k import LevelK
@@ -31,6 +32,7 @@ __all__ = [
     "Answer",
     "ArbitraryTurn",
     "Attack",
+    "DialogueActs",
     "DialogueAgent",
     "Ensemble",
     "GaussianSmoothing",

@@ -95,7 +95,8 @@ class RLLevelK(Agent):
 
     def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
         """The action of every match, (G, ...)."""
-        mask, seen = observation.get(MASK), self.view.observe(observation, access)
+        seen = self.view.observe(observation, access)
+        mask = seen.get(MASK)
         if not self.manifest.masked:
             seen.pop(MASK, None)
         action = self.policy.act(seen, access.noise_seeds, self.deterministic)

@@ -328,8 +328,12 @@ class View:
         Raises:
             SettingError: it tells of none.
         """
+        from advgames.agents.dialogue_view import DialogueActs  # which is one of these
+
         try:
             moves = described["moves"]
+            if moves == "dialogue-acts":
+                return DialogueActs()
             if moves is not None:
                 kinds: dict[str, type[Moves]] = {"strategy-mix": StrategyMix, "subspace": Subspace}
                 moves = kinds[moves["kind"]](**{name: value for name, value in moves.items() if name != "kind"})

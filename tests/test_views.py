@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from advgames.agents import LevelK, Null, RLLevelK, StrategyMix, Subspace, View
+from advgames.agents import DialogueActs, LevelK, Null, RLLevelK, StrategyMix, Subspace, View, make_agent
 from advgames.envs import perturbation_v0, poisoning_v0
 from advgames.envs.viewed import ViewedGame
 from advgames.errors import AccessError, SettingError, UnknownNameError
-from advgames.games import Box, MatrixGame, PerturbationGame, PoisoningGame
+from advgames.games import Box, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
 from advgames.training import LearningRecipe, best_response, payoffs
+from advgames.training.best_response import respond
+from advgames.training.matches import play_out
 
 DIGITS: dict[str, Any] = {
     "task": "digits",
@@ -194,6 +196,64 @@ def test_a_learner_with_a_view_is_frozen_with_it(tmp_path: Path) -> None:
     whole = View.build(View(None, Subspace("random", 3)).describe())
     assert whole.features is None and isinstance(whole.moves, Subspace) and whole.moves.size == 3
     assert repr(LearningRecipe(view=view)) != repr(LearningRecipe(view=View(["progress"])))
+
+
+def test_acts_in_words_are_the_acts_themselves(tmp_path: Path) -> None:
+    """A policy that was trained on acts holds the same dialogues in words, act by act, and is paid the same."""
+    common: dict[str, Any] = {"max_turns": 6, "first": "attacker"}
+    acts = NegotiationGame(**common, illegal="outcome")
+    words = NegotiationGame(**common, actions="tokens", unit="utterance", grammar=True)
+    agent = best_response(acts, "attacker", "fair", "MaskablePPO", 12, **TINY)
+    own = agent.manifest.model_copy(update={"view": DialogueActs().describe()})
+    speaker = RLLevelK.load(RLLevelK(agent.policy, own).save(tmp_path / "speaker.safetensors"))
+    assert isinstance(speaker.view, DialogueActs)
+    for opponent in ("fair", "stubborn", "random-negotiator"):
+        one, two = (
+            play_out(game, {"attacker": each, "defender": make_agent(opponent)}, range(40))[0]
+            for game, each in ((acts, agent), (words, speaker))
+        )
+        assert torch.equal(one.acts, two.acts) and torch.equal(one.choices, two.choices)
+        assert torch.equal(one.scores, two.scores) and one.acts.unique().numel() > 8
+
+
+def test_what_a_learner_sees_of_words_is_what_it_sees_of_acts() -> None:
+    """At every move of whole dialogues, the mask too; a learner in words is trained and paid there."""
+    common: dict[str, Any] = {"max_turns": 6, "first": "attacker"}
+    acts = NegotiationGame(**common)
+    words = ViewedGame(
+        NegotiationGame(**common, actions="tokens", unit="utterance", grammar=True), "defender", DialogueActs()
+    )
+    players = [make_agent("conceding"), make_agent("tit-for-tat")]
+    one, two = acts.reset(range(12)), words.reset(range(12))
+    for game, state in ((acts, one), (words, two)):
+        for player, agent in zip(game.players, players, strict=True):
+            agent.reset(game.access(state, player))
+    looked = 0
+    while not acts.over(one):
+        seen, heard = acts.observe(one, "defender"), words.observe(two, "defender")
+        assert seen.keys() == heard.keys() == words.observation_space("defender").keys()
+        for name in seen:
+            assert torch.equal(seen[name], heard[name]), name
+        looked += int(seen["action_mask"].sum(1).ne(1).any())
+        moves = {
+            player: players[acts.players.index(player)].act(acts.observe(one, player), acts.access(one, player))
+            for player in acts.movers(one)
+        }
+        said = dict(moves)
+        if "attacker" in moves:
+            said["attacker"] = players[0].act(words.observe(two, "attacker"), words.access(two, "attacker"))
+        one, _, _ = acts.step(one, moves)
+        two, _, _ = words.step(two, said)
+    assert looked > 2 and torch.equal(one.scores, two.scores)
+    recipe = LearningRecipe("MaskablePPO", 12, view=DialogueActs(), **TINY)
+    learned = respond(words.game, "defender", "stubborn", recipe)
+    assert learned.manifest.masked and isinstance(learned.view, DialogueActs)
+    paid = payoffs(words.game, {"attacker": make_agent("stubborn"), "defender": learned}, range(6))["defender"]
+    assert ((paid >= 0) & (paid <= 10)).all()
+    with pytest.raises(SettingError, match="plays games of utterances"):
+        ViewedGame(acts, "attacker", DialogueActs())
+    with pytest.raises(AccessError, match="negotiates in dialogues"):
+        ViewedGame(PoisoningGame(**R12), "attacker", DialogueActs())
 
 
 def test_what_cannot_be_viewed_is_refused() -> None:

@@ -24,6 +24,7 @@ from advgames.dialogue.splits import ITEMS, MOST, NO_DEAL, mirrored
 from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.negotiation_access import NegotiationAccess
+from advgames.games.negotiation_features import act_features, act_space
 from advgames.games.negotiation_moves import Moves
 from advgames.games.negotiation_outcome import ILLEGAL, NOT_AGREED, measures, settle
 from advgames.games.negotiation_settings import NegotiationSettings
@@ -246,7 +247,7 @@ class NegotiationGame(Game[NegotiationState]):
     def observation_space(self, player: str) -> Observation:
         """Spaces of what :meth:`observe` returns for one match, and of :meth:`prompt` where moves are texts."""
         self._check_player(player)
-        turns, items = self.settings.max_turns, len(ITEMS)
+        items = len(ITEMS)
         spaces: Observation = {
             "counts": Classes((items,), MOST + 1),
             "own_values": Classes((items,), 11),
@@ -254,15 +255,7 @@ class NegotiationGame(Game[NegotiationState]):
             "progress": Box((1,), 0.0, 1.0),
         }
         if self.settings.actions == "acts":
-            spaces |= {
-                "kinds": Classes((turns,), 9),
-                "mine": Classes((turns,), 2),
-                "offers": Box((turns, items), -1.0, float(MOST)),
-                "claims": Classes((items,), 12),
-                "own_offer": Classes((items,), MOST + 2),
-                "other_offer": Classes((items,), MOST + 2),
-                "offers_worth": Box((2,), -1.0, 10.0),
-            }
+            spaces |= act_space(self.settings.max_turns)
         else:
             spaces |= {
                 "words": Classes((self.width,), len(self.vocabulary)),
@@ -313,9 +306,8 @@ class NegotiationGame(Game[NegotiationState]):
         return transcript(self, state, match)
 
     def _seen_acts(self, state: NegotiationState, side: int) -> dict[str, Tensor]:
-        from advgames.games.negotiation_features import act_features
-
-        return act_features(state, side, self.dtype)
+        offers = state.offers[:, side], state.offers[:, 1 - side]
+        return act_features(state.acts, state.spoken_by(side), state.counts, state.values[:, side], offers, self.dtype)
 
     def _legal_acts(self, state: NegotiationState, side: int) -> Tensor:
         standing = state.offerer == 1 - side
