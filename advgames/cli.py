@@ -266,14 +266,13 @@ def train(
 
     def told(name: str, steps: int, value: float) -> None:
         if name.startswith("iteration"):
-            _say(f"{name}: {steps} strategies, exploitability at least {value:.4g}")
+            _say(f"{name}: {steps} strategies, exploitability about {value:.4g}")
         else:
-            heard[name] = f"{name}: {steps} steps, payoff {value:.4g}"
             if steps - last.get(name, 0) >= 10_000 or name not in last:
                 last[name] = steps
-                _say(heard[name])
+                _say(f"{name}: {steps} steps, payoff {value:.4g}")
 
-    heard, last = dict[str, str](), dict[str, int]()
+    last = dict[str, int]()
     try:
         with redirect_stdout(sys.stderr) if as_json else _nothing():
             found = train_players(spec, out, data_root=None if data_root is None else str(data_root), told=told)
@@ -290,7 +289,7 @@ def train(
     if found.exploitability:
         listed = ", ".join(f"{value:.4g}" for value in found.exploitability)
         what = "of each level" if spec.method == "ladder" else "of each iteration's mixes"
-        typer.echo(f"exploitability {what}, at least: {listed}")
+        typer.echo(f"exploitability {what}, estimated: {listed}")
     _say(f"players and result.json in {out}")
 
 

@@ -13,7 +13,7 @@ from advgames.agents.views import View
 from advgames.dialogue.acts import CHOOSE, NUM_ACTIONS, NUM_ACTS, PASS
 from advgames.dialogue.scripted import Knowledge, read_table
 from advgames.dialogue.splits import NO_DEAL, NUM_SPLITS, legal_splits
-from advgames.errors import SettingError
+from advgames.errors import ActionError, SettingError
 from advgames.games.negotiation_access import NegotiationAccess
 from advgames.games.negotiation_features import act_features, act_space
 from advgames.games.spaces import Classes, Observation, Space
@@ -36,7 +36,7 @@ class _Told(ActAgent):
 
 
 class DialogueActs(View):
-    """The acts of ``actions="acts"``, with their mask, in a game of utterances or texts.
+    """The acts of ``actions="acts"``, with their mask, in a game of utterances.
 
     The learner sees what it would see in a game of acts (:mod:`advgames.envs.negotiation_v0`), read from the words by
     the grammar; what it does is said in the grammar's words, any of its wordings. What the other side says beyond the
@@ -56,10 +56,8 @@ class DialogueActs(View):
         """
         self._told.reset(access)
         settings = access.settings
-        if settings.actions == "acts" or (settings.actions == "tokens" and settings.unit == "word"):
-            raise SettingError(
-                "DialogueActs plays games of utterances: actions='tokens' with unit='utterance', or 'text'"
-            )
+        if settings.actions != "tokens" or settings.unit == "word":
+            raise SettingError("DialogueActs plays games of utterances: actions='tokens', unit='utterance'")
 
     def observation_space(self, access: Any) -> Observation:
         """What the learner sees of one match."""
@@ -80,7 +78,15 @@ class DialogueActs(View):
         return seen | {"action_mask": _mask(access).to(torch.int8)}
 
     def expand(self, action: Tensor, observation: Mapping[str, Tensor], access: NegotiationAccess) -> Tensor:
-        """The utterances, or the choices."""
+        """The utterances, or the choices.
+
+        Raises:
+            ActionError: an act or choice that the mask forbids.
+        """
+        if not bool(_mask(access).gather(1, action.clamp(0, NUM_ACTIONS - 1)[:, None]).all()):
+            raise ActionError(
+                f"{access.player}: an act that is not legal now, see the mask, among {action.tolist()[:8]}"
+            )
         self._told.acts = action
         return self._told.act(observation, access)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,7 @@ class RLLevelK(Agent):
         self.policy, self.manifest, self.deterministic = policy, manifest, deterministic
         self.kind = manifest.kind  # type: ignore[misc]
         self.view = View() if manifest.view is None else View.build(manifest.view)
+        self._round = self._drawn = 0
 
     @property
     def k(self) -> int:
@@ -86,6 +89,8 @@ class RLLevelK(Agent):
         super().reset(access)
         if access.player != self.manifest.role:
             raise SettingError(f"{self!r} was trained as the {self.manifest.role}, and cannot play the {access.player}")
+        self.policy.to(access.noise_seeds.device)
+        self._round, self._drawn = access.round, 0
         self.view.reset(access)
         seen, space = self.view.observation_space(access), self.view.action_space(access)
         if self.policy.parts != parts_of(seen, any(part.images for part in self.policy.parts)):
@@ -99,7 +104,10 @@ class RLLevelK(Agent):
         mask = seen.get(MASK)
         if not self.manifest.masked:
             seen.pop(MASK, None)
-        action = self.policy.act(seen, access.noise_seeds, self.deterministic)
+        if access.round != self._round:
+            self._round, self._drawn = access.round, 0
+        action = self.policy.act(seen, access.noise_seeds, self.deterministic, self._drawn)
+        self._drawn += 1  # a round may hold several moves, each with randomness of its own
         if mask is not None and action.ndim == 1:  # who is not to move has one legal action: to pass
             action = torch.where(mask.sum(-1) == 1, mask.long().argmax(-1), action)
         if isinstance(access, PerturbationAccess):
@@ -107,6 +115,23 @@ class RLLevelK(Agent):
             if self.view.moves is None:
                 action = access.threat.project(action)
         return self.view.expand(action, observation, access)
+
+    def memory(self) -> dict[str, Tensor]:
+        """How many moves it has made in this round, and what its view remembers."""
+        return {"moves": torch.tensor([self._round, self._drawn])} | self.view.memory()
+
+    def restore(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`memory` gave, after :meth:`reset`."""
+        self._round, self._drawn = memory["moves"].tolist()
+        self.view.restore({name: value for name, value in memory.items() if name != "moves"})
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of its weights."""
+        told = hashlib.sha256()
+        for name, weight in sorted(self.policy.state_dict().items()):
+            told.update(name.encode() + weight.cpu().numpy().tobytes())
+        return told.hexdigest()[:8]
 
     def save(self, file: str | Path) -> Path:
         """Write policy and manifest into one file of tensors and plain values.
@@ -129,7 +154,7 @@ class RLLevelK(Agent):
         if Path(file).suffix == ".zip":
             raise DataFileError(
                 f"{file}: an archive of stable-baselines3 holds pickled objects, which can run any code when they are "
-                "read; if you trust it: advgames.training.from_sb3(file, game, role, algorithm, trusted=True)"
+                "read; if you trust it, load it there and freeze it: advgames.training.sb3.freeze(model, game, role)"
             )
         try:
             weights, values = load_tensors(file)
@@ -144,4 +169,4 @@ class RLLevelK(Agent):
     def __repr__(self) -> str:
         how = ", deterministic=True" if self.deterministic else ""
         m = self.manifest
-        return f"RLLevelK({m.level}, {m.algorithm} as {m.role} of {m.game}{how})"
+        return f"RLLevelK({m.level}, {m.algorithm} as {m.role} of {m.game}, {self.digest}{how})"

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from advgames import rng
 from advgames.agents.base import Agent
+from advgames.agents.level_k import LevelK
 from advgames.errors import SettingError
+from advgames.games.poisoning import LEAST_LOSS
 from advgames.games.poisoning_access import PoisoningAccess
 
 __all__ = ["Lookahead"]
@@ -57,7 +59,7 @@ class Lookahead(Agent):
 
         Raises:
             AccessError: the access granted is below what it needs.
-            SettingError: this is no training, or the seat is the defender's.
+            SettingError: this is no training, the seat is the defender's, or an imagined player keeps a memory.
         """
         from advgames.agents.registry import make_agent  # which knows this agent too
 
@@ -66,6 +68,9 @@ class Lookahead(Agent):
             raise SettingError(f"{self!r} attacks trainings: it cannot play the {access.player} here")
         self._seen = []
         self._players = make_agent(self.base), make_agent(self.opponent)
+        for player in self._players:
+            if type(player).memory is not Agent.memory and not isinstance(player, LevelK):
+                raise SettingError(f"{self!r}: {player!r} remembers the match, and cannot be imagined to go on")
         self._players[0].reset(access)
         self._players[1].reset(access.turned())
 
@@ -80,22 +85,24 @@ class Lookahead(Agent):
         return moves[torch.arange(len(moves), device=moves.device), best]
 
     def memory(self) -> dict[str, Tensor]:
-        """The minibatches seen so far."""
+        """The minibatches seen so far, and what the base player estimated."""
         if not self._seen:
             return {}
         inputs, labels = (torch.stack(parts, 1) for parts in zip(*self._seen, strict=True))
-        return {"inputs": inputs, "labels": labels}
+        base = {f"base.{name}": value for name, value in self._players[0].memory().items()}
+        return {"inputs": inputs, "labels": labels} | base
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave."""
         parts = [memory[name].unbind(1) for name in ("inputs", "labels")] if memory else [(), ()]
         self._seen = list(zip(*parts, strict=True))
+        self._players[0].restore({n.removeprefix("base."): v for n, v in memory.items() if n.startswith("base.")})
 
     def _imagined(self, moves: Tensor, inputs: Tensor, access: PoisoningAccess) -> Tensor:
         """The loss in the end of every move, in the mean over draws of what is to come, (G, C)."""
         matches, count = moves.shape[:2]
         times = count * self.samples
-        base, opponent = (copy.copy(player) for player in self._players)
+        base, opponent = (copy.deepcopy(player) for player in self._players)
         ahead = access.repeated(times)
         base.reset(ahead)
         opponent.reset(ahead.turned())
@@ -109,10 +116,10 @@ class Lookahead(Agent):
             reply = opponent.act({"inputs": attacked, "labels": ahead.labels}, other)
             repaired = ahead.threat.perturb(attacked, reply, other.radius)
             now, labels = self._drawn(access, step, count)
-            ahead = ahead.advanced(repaired, labels)
+            ahead = ahead.advanced(repaired, labels, move)
         loss = ahead.validation.loss.view(matches, count, self.samples)
         if self.objective == "log-loss":
-            loss = loss.clamp(min=1e-30).log()
+            loss = loss.clamp(min=LEAST_LOSS).log()
         return loss.mean(2).nan_to_num(nan=-torch.inf)
 
     def _drawn(self, access: PoisoningAccess, step: int, count: int) -> tuple[Tensor, Tensor]:

@@ -176,18 +176,22 @@ class Policy(nn.Module):
         return policy
 
     @torch.no_grad()
-    def act(self, observation: Mapping[str, Tensor], keys: Tensor, deterministic: bool = False) -> Tensor:
+    def act(
+        self, observation: Mapping[str, Tensor], keys: Tensor, deterministic: bool = False, counter: int = 0
+    ) -> Tensor:
         """An action of every match, (G, *shape).
 
         Args:
             observation: what the player sees; where it holds an ``action_mask``, only legal actions are drawn.
             keys: seeds (G,) of the randomness.
             deterministic: the likeliest action, or the mean, instead of a drawn one.
+            counter: of the draws by these keys.
         """
         out = self._out(observation)
         if self.head.classes:
-            return self._choice(self._logits(out, observation), keys, deterministic or self.head.kind == "greedy")
-        return self._point(out, keys, deterministic).view(-1, *self.head.shape)
+            greedy = deterministic or self.head.kind == "greedy"
+            return self._choice(self._logits(out, observation), keys, greedy, counter)
+        return self._point(out, keys, deterministic, counter).view(-1, *self.head.shape)
 
     @torch.no_grad()
     def chances(self, observation: Mapping[str, Tensor]) -> Tensor:
@@ -214,23 +218,23 @@ class Policy(nn.Module):
             logits = logits.masked_fill(~legal, -torch.inf)
         return logits
 
-    def _choice(self, logits: Tensor, keys: Tensor, deterministic: bool) -> Tensor:
+    def _choice(self, logits: Tensor, keys: Tensor, deterministic: bool, counter: int) -> Tensor:
         if deterministic:
             choice = logits.argmax(-1)
         else:
             until = logits.double().softmax(-1).cumsum(-1)
-            drawn = rng.uniform(keys, "policy", 0, (until.shape[1], 1), dtype=torch.float64)
+            drawn = rng.uniform(keys, "policy", counter, (until.shape[1], 1), dtype=torch.float64)
             choice = torch.searchsorted(until / until[..., -1:], drawn)[..., 0]
         return choice.view(-1, *self.head.shape)
 
-    def _point(self, out: Tensor, keys: Tensor, deterministic: bool) -> Tensor:
+    def _point(self, out: Tensor, keys: Tensor, deterministic: bool, counter: int) -> Tensor:
         head = self.head
         mean, log_std = out.chunk(2, -1) if head.kind == "squashed" else (out, self.log_std)
         point = mean
         if not deterministic and log_std is not None:
             if head.kind == "squashed":
                 log_std = log_std.clamp(-20.0, 2.0)  # as SAC keeps them
-            point = mean + log_std.exp() * rng.normal(keys, "policy", 0, mean.shape[1:])
+            point = mean + log_std.exp() * rng.normal(keys, "policy", counter, mean.shape[1:])
         if head.kind == "gaussian":
             return point.clamp(head.low, head.high)
         return head.low + (point.tanh() + 1) / 2 * (head.high - head.low)

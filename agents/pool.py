@@ -21,6 +21,9 @@ __all__ = ["Pool"]
 class Pool(Agent):
     """Draws one of its agents for every match, by the match's own randomness, and keeps to it until the match ends.
 
+    All members that play somewhere act in every match, and the drawn one's move is taken: where queries are counted,
+    those of all count.
+
     Args:
         agents: the members, of one kind.
         weights: how likely each is, normalised; None: all the same.
@@ -80,8 +83,11 @@ class Pool(Agent):
             self.agents[n].restore(own)
 
     def _picked(self, actions: Mapping[int, Tensor]) -> Tensor:
-        chosen = next(iter(actions.values())).clone()
+        first = next(iter(actions.values()))
+        if len({action.shape for action in actions.values()}) > 1:
+            shapes = {repr(self.agents[n]): tuple(action.shape) for n, action in actions.items()}
+            raise SettingError(f"the agents of a pool move alike, got moves of shapes {shapes}")
+        chosen = first
         for n, action in actions.items():
-            mine = self.drawn == n
-            chosen[mine] = action[mine]
+            chosen = torch.where((self.drawn == n).view(-1, *[1] * (first.ndim - 1)), action, chosen)
         return chosen

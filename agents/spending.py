@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advgames.agents.base import Agent
 from advgames.errors import SettingError, UnknownNameError
+from advgames.games.poisoning import LEAST_LOSS
 from advgames.games.poisoning_access import PoisoningAccess
 
 __all__ = ["Spending"]
@@ -69,7 +70,7 @@ class Spending(Agent):
                 access.utility(x) + access.validation.loss
                 for x in (access.threat.perturb(inputs, move, access.radius), inputs)
             )
-            self._gains.append(after.clamp(min=1e-30).log() - before.clamp(min=1e-30).log())
+            self._gains.append(after.clamp(min=LEAST_LOSS).log() - before.clamp(min=LEAST_LOSS).log())
             share = (access.budget / (left * self._largest).clamp(min=torch.finfo(move.dtype).tiny)).clamp(max=1.0)
             gains = torch.stack(self._gains, 1)  # (G, n)
             better = (gains > gains[:, -1:]).double().mean(1)

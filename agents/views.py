@@ -14,6 +14,7 @@ from advgames.access import Access, PerturbationAccess, WhiteBox, require
 from advgames.agents.base import Agent
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games.perturbation_access import SoftLabelAccess
+from advgames.games.poisoning import LEAST_LOSS
 from advgames.games.poisoning_access import PoisoningAccess
 from advgames.games.spaces import Box, Observation, Space
 
@@ -21,7 +22,6 @@ __all__ = ["FEATURES", "Feature", "Moves", "StrategyMix", "Subspace", "View"]
 
 Seen = Mapping[str, Tensor]
 Basis = Literal["dct", "pca", "random"]
-_SMALL = 1e-30
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _direction(order: Literal["first", "second", "exact"]) -> Feature:
 
 def _steepness(seen: Seen, access: WhiteBox) -> Tensor:
     slope: Tensor = access.utility_gradient(seen["inputs"]).flatten(1).norm(dim=1, keepdim=True)
-    return slope.clamp(min=_SMALL).log10() / 10
+    return slope.clamp(min=LEAST_LOSS).log10() / 10
 
 
 def _margins(seen: Seen, access: SoftLabelAccess) -> Tensor:
@@ -64,7 +64,7 @@ def _margins(seen: Seen, access: SoftLabelAccess) -> Tensor:
 
 
 def _log_loss(seen: Seen, access: PerturbationAccess) -> Tensor:
-    return seen["validation_loss"].clamp(min=_SMALL).log10() / 10
+    return seen["validation_loss"].clamp(min=LEAST_LOSS).log10() / 10
 
 
 def _momentum(seen: Seen, access: PoisoningAccess) -> Tensor:
@@ -76,8 +76,10 @@ def _momentum(seen: Seen, access: PoisoningAccess) -> Tensor:
         return seen["inputs"].new_zeros(len(seen["inputs"]), 2)
     own, other = (torch.cat([pair[n].flatten(1) for pair in pairs], 1) for n in (0, 1))
     lengths = [each.norm(dim=1) for each in (own, other)]
-    cosine = (own / lengths[0][:, None].clamp(min=_SMALL) * other / lengths[1][:, None].clamp(min=_SMALL)).sum(1)
-    ratio = (lengths[0].clamp(min=_SMALL) / lengths[1].clamp(min=_SMALL)).log10().clamp(-5, 5)
+    cosine = (own / lengths[0][:, None].clamp(min=LEAST_LOSS) * other / lengths[1][:, None].clamp(min=LEAST_LOSS)).sum(
+        1
+    )
+    ratio = (lengths[0].clamp(min=LEAST_LOSS) / lengths[1].clamp(min=LEAST_LOSS)).log10().clamp(-5, 5)
     return torch.stack([cosine, ratio], 1)
 
 
@@ -127,12 +129,19 @@ class Moves:
         """What it was made of, as JSON can hold it."""
         raise NotImplementedError
 
+    def memory(self) -> dict[str, Tensor]:
+        """What must be saved for a match to go on later."""
+        return {}
+
+    def restore(self, memory: Seen) -> None:
+        """Take back what :meth:`memory` gave."""
+
 
 class StrategyMix(Moves):
     """A weight in [-1, 1] for each of some agents: what they would do, weighted, summed, and kept to the radius.
 
     Args:
-        agents: or their names; doing nothing needs none of them.
+        agents: names, or agents (a learner can be kept only where they have names); doing nothing needs none of them.
     """
 
     def __init__(self, agents: Sequence[str | Agent]) -> None:
@@ -165,6 +174,15 @@ class StrategyMix(Moves):
     def describe(self) -> dict[str, Any]:
         """The agents' names."""
         return {"kind": "strategy-mix", "agents": self.names}
+
+    def memory(self) -> dict[str, Tensor]:
+        """What the agents remember."""
+        return {f"{n}/{name}": v for n, agent in enumerate(self.agents) for name, v in agent.memory().items()}
+
+    def restore(self, memory: Seen) -> None:
+        """Take back what :meth:`memory` gave."""
+        for n, agent in enumerate(self.agents):
+            agent.restore({name.removeprefix(f"{n}/"): v for name, v in memory.items() if name.startswith(f"{n}/")})
 
 
 class Subspace(Moves):
@@ -247,7 +265,7 @@ def _components(access: Any, size: int) -> Tensor:
         SettingError: the game lets it know none.
     """
     if not hasattr(access, "known"):
-        raise SettingError(f"principal components need inputs, of which the {access.player} knows none here")
+        raise SettingError(f"principal components need inputs, which the {access.player} is not given here")
     inputs = access.known(1_000).double().flatten(1)
     _, _, components = torch.linalg.svd(inputs - inputs.mean(0), full_matrices=False)
     first: Tensor = components[:size]
@@ -315,6 +333,15 @@ class View:
     def expand(self, action: Tensor, observation: Seen, access: Any) -> Tensor:
         """The game's action for the learner's, (G, ...)."""
         return action if self.moves is None else self.moves.expand(action, observation, access)
+
+    def memory(self) -> dict[str, Tensor]:
+        """What must be saved for a match to go on later."""
+        return {} if self.moves is None else self.moves.memory()
+
+    def restore(self, memory: Seen) -> None:
+        """Take back what :meth:`memory` gave."""
+        if self.moves is not None:
+            self.moves.restore(memory)
 
     def describe(self) -> dict[str, Any]:
         """What it was made of, as JSON can hold it; :meth:`build` reads it."""

@@ -43,7 +43,7 @@ class Match:
         self.game = game
         self.max_cycles = max_cycles
         self.names = Names(game.players)
-        self.render_modes = _render_modes(type(game))
+        self.render_modes = _render_modes(type(game.rules))
         if render_mode is not None and render_mode not in self.render_modes:
             raise UnknownNameError("render mode", render_mode, self.render_modes, game.name)
         self.render_mode = render_mode

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from advgames.access import Access
-from advgames.games import Actions, Game, Observation, Payoffs, Space, State
+from advgames.errors import ActionError
+from advgames.games import Actions, Box, Game, Observation, Payoffs, Space, State
 
 __all__ = ["ViewLike", "ViewedGame"]
+
+
+_FACTS = (
+    "name",
+    "players",
+    "phases",
+    "zero_sum",
+    "hidden",
+    "lockstep",
+    "device",
+    "dtype",
+    "settings_model",
+    "default_task",
+    "default_agent",
+    "level_0",
+)
+_ROUNDING = 1e-6
 
 
 class ViewLike(Protocol):
@@ -43,13 +62,19 @@ class ViewedGame(Game[Any]):
 
     def __init__(self, game: Game[Any], player: str, view: ViewLike) -> None:
         game._check_player(player)
-        self.game, self.player, self.view = game, player, view
+        self.game, self.player, self.view = game, player, copy.deepcopy(view)
         access = game.access(game.reset([0]), player)
-        view.reset(access)
-        self._seen_space, self._action_space = view.observation_space(access), view.action_space(access)
-        for name in ("name", "players", "phases", "zero_sum", "hidden", "lockstep", "device", "dtype", "level_0"):
+        self.view.reset(access)
+        self._seen_space, self._action_space = self.view.observation_space(access), self.view.action_space(access)
+        for name in _FACTS:
             setattr(self, name, getattr(game, name))
         self._begun = True
+        self._last: tuple[State, dict[str, Tensor]] | None = None
+
+    @property
+    def rules(self) -> Game[Any]:
+        """The game itself, under all views."""
+        return self.game.rules
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["game"], name)
@@ -61,13 +86,16 @@ class ViewedGame(Game[Any]):
 
     def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> Any:
         """Fresh matches."""
-        self._begun = False
+        self._begun, self._last = False, None
         return self.game.reset(seeds, **per_match)
 
     def observe(self, state: State, player: str) -> dict[str, Tensor]:
         """What the player sees, through the view where it is its own."""
-        seen = self.game.observe(state, player)
-        return self.view.observe(seen, self._access(state)) if player == self.player else seen
+        if player != self.player:
+            return self.game.observe(state, player)
+        if self._last is None or self._last[0] is not state:  # once a state: features may cost queries
+            self._last = state, self.view.observe(self.game.observe(state, player), self._access(state))
+        return {name: value.clone() for name, value in self._last[1].items()}
 
     def access(self, state: State, player: str) -> Access:
         """As in the game itself."""
@@ -82,15 +110,51 @@ class ViewedGame(Game[Any]):
         return self._seen_space if player == self.player else self.game.observation_space(player)
 
     def null_action(self, state: State, player: str) -> Tensor:
-        """The action that does nothing: zeros."""
-        if player != self.player:
-            return self.game.null_action(state, player)
+        """The action that does nothing: the game's own, or zeros where actions stand for something else."""
         own = self.game.null_action(state, player)
+        if player != self.player or self._action_space == self.game.action_space(player):
+            return own
         return own.new_zeros(len(own), *getattr(self._action_space, "shape", ()))
 
     def active(self, state: State, player: str) -> Tensor:
         """As in the game itself."""
         return self.game.active(state, player)
+
+    def match_settings(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """As in the game itself."""
+        return self.game.match_settings(settings)
+
+    def check(self, state: State, player: str, action: Tensor) -> None:
+        """Refuse an action that is legal in its space but not now.
+
+        Raises:
+            ActionError: it is not legal.
+        """
+        self.game.check(state, player, self._expanded(state, action) if player == self.player else action)
+
+    def prompt(self, state: State, player: str, match: int = 0) -> str:
+        """As in the game itself."""
+        return self.game.prompt(state, player, match)
+
+    def read_action(self, state: State, player: str, text: str, match: int = 0) -> Tensor:
+        """As in the game itself."""
+        return self.game.read_action(state, player, text, match)
+
+    def write_action(self, state: State, player: str, action: Tensor) -> str:
+        """As in the game itself."""
+        return self.game.write_action(state, player, action)
+
+    def render(self, state: State, match: int = 0, payoffs: Mapping[str, Sequence[float]] | None = None) -> Any:
+        """As in the game itself."""
+        return self.game.render(state, match, payoffs)
+
+    def render_text(self, state: State, match: int = 0) -> str:
+        """As in the game itself."""
+        return self.game.render_text(state, match)
+
+    def pictures(self, state: State, match: int = 0) -> dict[str, Any]:
+        """As in the game itself."""
+        return self.game.pictures(state, match)
 
     def measures(self, state: State) -> dict[str, Tensor]:
         """As in the game itself."""
@@ -107,9 +171,26 @@ class ViewedGame(Game[Any]):
     def _move(self, state: State, actions: Actions) -> tuple[Any, Payoffs, Tensor]:
         given = dict(actions)
         if self.player in given:
-            access = self._access(state)
-            given[self.player] = self.view.expand(given[self.player], self.game.observe(state, self.player), access)
+            given[self.player] = self._expanded(state, given[self.player])
         return self.game._move(state, given)
+
+    def _expanded(self, state: State, action: Tensor) -> Tensor:
+        """The game's action for the learner's.
+
+        Raises:
+            ActionError: it lies outside the learner's space.
+        """
+        space = self._action_space
+        if isinstance(space, Box) and space != self.game.action_space(self.player):
+            matches = len(self.game.null_action(state, self.player))
+            if action.shape != (matches, *space.shape) or not action.dtype.is_floating_point:
+                raise ActionError(
+                    f"{self.player}: expected real numbers ({matches}, {', '.join(map(str, space.shape))}), got "
+                    f"{action.dtype} of shape {tuple(action.shape)}"
+                )
+            if not bool(((action >= space.low - _ROUNDING) & (action <= space.high + _ROUNDING)).all()):
+                raise ActionError(f"{self.player}: expected numbers from {space.low} to {space.high}")
+        return self.view.expand(action, self.game.observe(state, self.player), self._access(state))
 
     def _access(self, state: State) -> Access:
         """The player's access; the view begins anew with a batch's first."""

@@ -38,7 +38,7 @@ def test_a_ladder_from_the_command_line_goes_on_and_says_the_same(tmp_path: Path
     told = json.loads(calls[1].stdout)
     assert told == json.loads((out / "result.json").read_text())
     assert told["rows"] == ["level-0", "level-1", "level-2"] and len(told["exploitability"]) == 3
-    assert "payoff of the row" in calls[0].stdout and "exploitability of each level, at least: " in calls[0].stdout
+    assert "payoff of the row" in calls[0].stdout and "exploitability of each level, estimated: " in calls[0].stdout
     assert "level-1-row: 16 steps" in calls[0].stderr and "16 steps" not in calls[1].stderr  # nothing was trained again
     agent = RLLevelK.load(out / "level-2-row.safetensors")
     other = RLLevelK.load(out / "level-1-column.safetensors")

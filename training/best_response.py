@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from advgames import rng
@@ -17,7 +20,7 @@ from advgames.training.play import versions
 if TYPE_CHECKING:
     from advgames.envs.players import Opponents, Player
 
-__all__ = ["ALGORITHMS", "Algorithm", "LearningRecipe", "best_response", "respond", "usual_options"]
+__all__ = ["ALGORITHMS", "Algorithm", "LearningRecipe", "best_response", "prepared", "respond", "usual_options"]
 
 Told = Callable[[int, float], object]
 
@@ -130,23 +133,37 @@ def respond(
     told: Told | None = None,
 ) -> RLLevelK:
     """:func:`best_response` by a recipe."""
+    seen, players, manifest = prepared(game, role, opponents, recipe, level)
+    from advgames.training.sb3 import train
+
+    policy, taken = train(seen, manifest.role, players, recipe, told)
+    return RLLevelK(policy, manifest.model_copy(update={"steps": taken}))
+
+
+def prepared(
+    game: Game[Any], role: str, opponents: Opponents, recipe: LearningRecipe, level: int = 1
+) -> tuple[Game[Any], dict[str, Player | None], Manifest]:
+    """(the game as the learner sees it, who sits in the other seats, the manifest) of a training that can begin.
+
+    Raises:
+        UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: it cannot, see
+            :func:`best_response`.
+    """
+    try:
+        import stable_baselines3  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "learning needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
+        ) from error
     from advgames.envs.naming import Names  # here, since the ecosystem's libraries come with it
     from advgames.envs.players import seat_opponents
     from advgames.envs.viewed import ViewedGame
 
     names = Names(game.players)
     role = names.player(role)
-    seen = game if recipe.view is None else ViewedGame(game, role, recipe.view)
-    _check(seen, role, recipe.algorithm)
     players = seat_opponents(opponents, role, names)
-    try:
-        from advgames.training.sb3 import train
-    except ImportError as error:
-        raise MissingExtraError(
-            "best_response needs the extra 'rl': pip install '.[rl]' in the folder of advgames"
-        ) from error
-    _try_out(game, players)
-    policy, taken = train(seen, role, players, recipe, told)
+    seen = game if recipe.view is None else ViewedGame(game, role, recipe.view)
+    _check(seen, role, recipe)
     manifest = Manifest(
         game=game.name,
         task=str(getattr(getattr(game, "task", None), "name", "")),
@@ -157,13 +174,13 @@ def respond(
         opponents=", ".join(f"{player}: {agent!r}" for player, agent in players.items()),
         algorithm=recipe.algorithm,
         options=dict(recipe.options),
-        steps=taken,
         seed=recipe.seed,
         masked=ALGORITHMS[recipe.algorithm].masked,
-        view=None if recipe.view is None else recipe.view.describe(),
-        versions=versions(),
+        view=None if recipe.view is None else View.build(recipe.view.describe()).describe(),
+        versions=versions() | {name: metadata.version(name) for name in ("stable_baselines3", "sb3_contrib")},
     )
-    return RLLevelK(policy, manifest)
+    _try_out(game, copy.deepcopy(players))
+    return seen, players, manifest
 
 
 def usual_options(recipe: LearningRecipe) -> dict[str, Any]:
@@ -179,19 +196,29 @@ def usual_options(recipe: LearningRecipe) -> dict[str, Any]:
     return {"gamma": 1.0, "n_steps": length, "batch_size": max(2, length * games // 8)}
 
 
-def _check(game: Game[Any], role: str, name: str) -> None:
-    """Refuse an algorithm that cannot act in the game."""
-    made, space = ALGORITHMS[name], game.action_space(role)
+def _check(game: Game[Any], role: str, recipe: LearningRecipe) -> None:
+    """Refuse a recipe that cannot learn to act in the game, or whose result could not be kept."""
+    name, made, space = recipe.algorithm, ALGORITHMS[recipe.algorithm], game.action_space(role)
     if isinstance(space, Text):
         raise UnsupportedFormError(f"{name} cannot learn where moves are texts")
     choices = isinstance(space, Classes)
     fitting = [other for other, a in ALGORITHMS.items() if (a.choices if choices else a.points)]
     if name not in fitting:
         raise SettingError(f"{name} cannot act in {space}; {', '.join(fitting)} can")
+    if isinstance(space, Classes) and space.shape and not game.lockstep:
+        raise UnsupportedFormError(f"{name} cannot learn utterances of {space.shape[0] - 1} words: use a view of acts")
     if name == "DQN" and isinstance(space, Classes) and space.shape:
         raise SettingError(f"DQN takes one choice at a time, the {role} has choices of shape {space.shape}; PPO can")
-    if made.masked and MASK not in game.observation_space(role):
+    masked = MASK in game.observation_space(role)
+    if made.masked and not masked:
         raise SettingError(f"{name} needs a mask of legal actions, which {game.name} has none of; PPO needs none")
+    illegal = getattr(getattr(game, "settings", None), "illegal", None)
+    if masked and not made.masked and (illegal == "error" or recipe.view is not None):
+        raise SettingError(f"{name} tries illegal moves, which end in errors here: MaskablePPO, or illegal='outcome'")
+    try:
+        json.dumps(dict(recipe.options), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"options: {error}; options are plain values, which the player's file can hold") from error
 
 
 def _try_out(game: Game[Any], players: Mapping[str, Player | None]) -> None:

@@ -12,7 +12,18 @@ from advgames.equilibrium import EmpiricalGame
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games import Game
 from advgames.training.best_response import LearningRecipe
-from advgames.training.population import Mix, Population, Recipes, Told, by_player, level_zero, own_seed, response
+from advgames.training.population import (
+    Mix,
+    Population,
+    Recipes,
+    Told,
+    by_player,
+    level_zero,
+    own_seed,
+    response,
+    solvable,
+    without_curves,
+)
 
 __all__ = ["OracleRun", "OracleStep", "double_oracle"]
 
@@ -28,7 +39,9 @@ class OracleStep:
         mixes: of each player, the weights of all its strategies in the table.
         values: what the mixes pay each player.
         replies: the best reply found for each player.
-        gains: what these pay more than the mixes do, on the same matches; 0 where they pay less.
+        gains: what these pay more than the mixes do, in the mean over matches that both play; where there are several
+            replies, over those by which the best was not chosen.
+        intervals: half the 95 % intervals of these.
     """
 
     iteration: int
@@ -36,11 +49,13 @@ class OracleStep:
     values: Mapping[str, float]
     replies: Mapping[str, str]
     gains: Mapping[str, float]
+    intervals: Mapping[str, float]
 
     @property
     def exploitability(self) -> float:
-        """The sum of the gains (NashConv): a lower bound where the replies are not the best there are."""
-        return sum(self.gains.values())
+        """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
+        there are, too high by chance (see the intervals)."""
+        return sum(max(gain, 0.0) for gain in self.gains.values())
 
 
 @dataclass(frozen=True)
@@ -116,11 +131,15 @@ def double_oracle(
     first, given = level_zero(game, start), _given(game, replies or {})
     if recipes is None and not any(given.values()):
         raise SettingError("double oracle needs a recipe to learn replies by, or replies that are given")
-    people = Population(game, seeds, out, repr(("double oracle", solver, recipes, first, given)))
+    solvable(game, solver)
+    people = Population(game, seeds, out)
     table = {player: ["start"] for player in game.players}
     for player in game.players:
         for name, agent in {"start": first[player], **given[player]}.items():
             people.add(player, name, agent)
+    if recipes is not None:
+        people.check(recipes)
+    people.open(repr(("double oracle", solver, without_curves(recipes), first, given, tolerance)))
     history: list[OracleStep] = []
     reason: StopReason = "max-iterations"
     for iteration in range(1, max_iterations + 1):
@@ -156,7 +175,8 @@ def _step(
         player: dict(zip(names, mix.tolist(), strict=True))
         for player, names, mix in zip((first, second), (payoffs.rows, payoffs.columns), mixes, strict=True)
     }
-    values, replies, gains = dict[str, float](), dict[str, str](), dict[str, float]()
+    values, replies = dict[str, float](), dict[str, str]()
+    gains, intervals = dict[str, float](), dict[str, float]()
     for side, (player, other) in enumerate(((first, second), (second, first))):
         tried = list(given[player])
         if recipes is not None:
@@ -165,11 +185,10 @@ def _step(
             reply = people.learn(f"{name}-{player}", player, weights[other], recipe, iteration, told)
             people.add(player, name, reply)
             tried.append(name)
-        paid = {name: people.paid_against(player, name, weights[other]) for name in tried}
-        replies[player] = max(paid, key=lambda name: paid[name])
         values[player] = float(mixes[0] @ (payoffs.payoff, payoffs.column_payoff)[side] @ mixes[1])
-        gains[player] = max(paid[replies[player]] - values[player], 0.0)
-    return OracleStep(iteration, weights, values, replies, gains)
+        found = people.gain(player, tried, weights[player], weights[other])
+        replies[player], gains[player], intervals[player] = found
+    return OracleStep(iteration, weights, values, replies, gains, intervals)
 
 
 def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dict[str, dict[str, Agent]]:

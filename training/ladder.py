@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from advgames.agents import Agent, RLLevelK
-from advgames.equilibrium import EmpiricalGame, Exploitability
+from advgames.equilibrium import EmpiricalGame
 from advgames.errors import SettingError
 from advgames.games import Game
 from advgames.training.best_response import LearningRecipe
-from advgames.training.population import Population, Recipes, Told, by_player, level_zero, own_seed, response
+from advgames.training.population import (
+    Population,
+    Recipes,
+    Told,
+    by_player,
+    level_zero,
+    own_seed,
+    response,
+    solvable,
+    without_curves,
+)
 
-__all__ = ["Ladder", "ladder"]
+__all__ = ["Gains", "Ladder", "ladder"]
 
 PPO = LearningRecipe()
 
@@ -27,14 +37,33 @@ class Ladder:
         agents: of each player, level 0, 1, ...
         game: payoffs of all pairs on the same matches.
         answered: of each player and each level from 1 on, the weights of the other's levels that it answers.
-        exploitability: of each level's pair, what fresh best responses with a budget of their own gained against it: a
-            lower bound; None: it was not asked for.
+        exploitability: of each level's pair, what fresh best responses with a budget of their own gained against it;
+            None: it was not asked for.
     """
 
     agents: Mapping[str, Sequence[Agent]]
     game: EmpiricalGame
     answered: Mapping[str, Sequence[Mapping[str, float]]]
-    exploitability: Sequence[Exploitability] | None = None
+    exploitability: Sequence[Gains] | None = None
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What replies to a pair of players gain, in the mean over matches that both play.
+
+    Attributes:
+        gains: of each player.
+        intervals: half the 95 % intervals of these.
+    """
+
+    gains: Mapping[str, float]
+    intervals: Mapping[str, float]
+
+    @property
+    def exploitability(self) -> float:
+        """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
+        there are, too high by chance (see the intervals)."""
+        return sum(max(gain, 0.0) for gain in self.gains.values())
 
 
 def ladder(
@@ -78,11 +107,14 @@ def ladder(
     recipes = by_player(game, recipe, "recipe")
     measures = None if exploiter is None else by_player(game, exploiter, "exploiter")
     first = level_zero(game, start)
-    what = repr(("ladder", response_to, recipes, measures, first, warm))
-    people = Population(game, seeds, out, what)
+    solvable(game, response_to)
+    people = Population(game, seeds, out)
     answered: dict[str, list[dict[str, float]]] = {player: [] for player in game.players}
     for player, agent in first.items():
         people.add(player, "level-0", agent)
+    for each in (recipes, measures or recipes):
+        people.check(each)
+    people.open(repr(("ladder", response_to, without_curves(recipes), without_curves(measures), first, warm)))
     for level in range(1, levels + 1):
         mixes = answer(people.table())
         learned = {}
@@ -103,19 +135,13 @@ def ladder(
     return Ladder(agents, people.table(), answered, found)
 
 
-def _exploited(
-    people: Population, level: int, recipes: Mapping[str, LearningRecipe], told: Told | None
-) -> Exploitability:
-    """What fresh best responses gain against a level's pair, each player's at least 0."""
-    name, gains = f"level-{level}", []
-    own = people.table([name], [name])
+def _exploited(people: Population, level: int, recipes: Mapping[str, LearningRecipe], told: Told | None) -> Gains:
+    """What fresh best responses gain against a level's pair."""
+    name, gains, intervals = f"level-{level}", dict[str, float](), dict[str, float]()
     for side, player in enumerate(people.game.players):
         recipe = replace(recipes[player], seed=own_seed(recipes[player].seed, level, 2 + side))
         tried = f"exploits-{name}"
         people.add(player, tried, people.learn(f"{tried}-{player}", player, {name: 1.0}, recipe, level + 1, told))
-        pair = (tried, name) if side == 0 else (name, tried)
-        paid = people.table([pair[0]], [pair[1]])
-        gain = (paid.payoff - own.payoff, paid.column_payoff - own.column_payoff)[side]
-        gains.append(max(float(gain[0, 0]), 0.0))
+        _, gains[player], intervals[player] = people.gain(player, [tried], {name: 1.0}, {name: 1.0})
         people.drop(player, tried)
-    return Exploitability(*gains)
+    return Gains(gains, intervals)

@@ -24,7 +24,7 @@ from advgames.spec import MatchSpec
 from advgames.training.checkpoint import Checkpoint
 from advgames.training.progress import Progress, Show, silent
 
-__all__ = ["play", "play_batch", "play_specs"]
+__all__ = ["play", "play_batch", "play_specs", "usable_device"]
 
 GAME = "game"  # among the players' times, that of the game itself
 Curves = dict[str, list[list[float]]]  # name -> for each measured round the values of all matches
@@ -227,12 +227,7 @@ def build_game(
     spec: MatchSpec, device: str = "cpu", data_root: str | None = None, victim: nn.Module | None = None
 ) -> Game[Any]:
     """The game of a match."""
-    try:
-        place = torch.device(device)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    given: dict[str, Any] = {"device": place, "dtype": spec.dtype, "data_root": data_root}
+    given: dict[str, Any] = {"device": usable_device(device), "dtype": spec.dtype, "data_root": data_root}
     if victim is not None:
         if "victim" in spec.settings:
             raise SettingError("a victim is given twice: as a module and as a setting")
@@ -240,6 +235,20 @@ def build_game(
             raise SettingError(f"{spec.game} trains its own victim: none can be given")
         given["victim"] = victim
     return make_game(spec.game, spec.task, settings=spec.settings, **given)
+
+
+def usable_device(device: str) -> torch.device:
+    """A device by name.
+
+    Raises:
+        SettingError: it cannot be used here.
+    """
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return place
 
 
 def build_agents(spec: MatchSpec, game: Game[Any], given: Mapping[str, Agent] | None = None) -> dict[str, Agent]:

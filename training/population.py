@@ -6,23 +6,40 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from advgames import rng
 from advgames.agents import Agent, Pool, RLLevelK, make_agent
 from advgames.equilibrium import EmpiricalGame
 from advgames.equilibrium.samples import CellSamples, Pair
 from advgames.errors import DataFileError, SettingError, UnknownNameError
-from advgames.files import write_whole
+from advgames.files import replace_whole, write_whole
 from advgames.games import Game
-from advgames.training.best_response import LearningRecipe, respond
+from advgames.tasks import Split
+from advgames.tasks.trained import digest
+from advgames.training.best_response import LearningRecipe, prepared, respond
 from advgames.training.matches import payoffs
+from advgames.victims.fixed import FixedVictim
 
-__all__ = ["RESPONSES", "Population", "Recipes", "Response", "Told", "by_player", "level_zero", "own_seed", "response"]
+__all__ = [
+    "RESPONSES",
+    "Population",
+    "Recipes",
+    "Response",
+    "Told",
+    "by_player",
+    "level_zero",
+    "own_seed",
+    "response",
+    "solvable",
+    "without_curves",
+]
 
 Mix = NDArray[np.float64]
 Response = Callable[[EmpiricalGame], tuple[Mix, Mix]]
@@ -38,11 +55,7 @@ class Population:
         seeds: matches of every pair, or how many.
         out: folder that keeps learned players and payoffs; what is there already is not made again. None: nothing is
             kept.
-        what: what the population follows from, beside the game: a folder of another one is refused.
         batch: matches at once.
-
-    Raises:
-        DataFileError: the folder is of another population, or damaged.
     """
 
     def __init__(
@@ -50,7 +63,6 @@ class Population:
         game: Game[Any],
         seeds: int | Sequence[int],
         out: str | Path | None = None,
-        what: str = "",
         batch: int = 256,
     ) -> None:
         if len(game.players) != 2:
@@ -60,6 +72,26 @@ class Population:
         self.out = None if out is None else Path(out)
         self.agents: dict[str, dict[str, Agent]] = {player: {} for player in game.players}
         self._paid: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
+
+    def check(self, recipes: Mapping[str, LearningRecipe]) -> None:
+        """Whether everybody can learn, against the strategies that there are, before anything is.
+
+        Raises:
+            UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: somebody cannot.
+        """
+        for player, other in zip(self.game.players, reversed(self.game.players), strict=True):
+            for agent in self.agents[other].values():
+                prepared(self.game, player, {other: agent}, recipes[player])
+
+    def open(self, what: str) -> None:
+        """Claim the folder, or go on with it.
+
+        Args:
+            what: what the population follows from, beside game and matches: a folder of another one is refused.
+
+        Raises:
+            DataFileError: the folder is of another population, or damaged.
+        """
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
             self._open(self.out, what)
@@ -102,6 +134,8 @@ class Population:
                 told(file, steps, paid)
 
         other = self.game.players[1 - self.game.players.index(player)]
+        if recipe.tensorboard is not None:
+            recipe = replace(recipe, tensorboard=f"{recipe.tensorboard}/{file}")
         agent = respond(self.game, player, {other: self.pool(other, weights)}, recipe, level, heard)
         return agent if path is None else RLLevelK.load(agent.save(path))  # as it will be read when this goes on
 
@@ -119,11 +153,29 @@ class Population:
                     file.write(json.dumps(line) + "\n")
         return self._paid[key]
 
-    def paid_against(self, player: str, name: str, weights: Mapping[str, float]) -> float:
-        """What a strategy pays its player in the mean against a mix of the other's."""
-        side = self.game.players.index(player)
-        pairs = {(name, other) if side == 0 else (other, name): weight for other, weight in weights.items() if weight}
-        return float(sum(weight * np.mean(self.paid(*pair)[side]) for pair, weight in pairs.items()))
+    def series(self, player: str, own: Mapping[str, float], other: Mapping[str, float]) -> Mix:
+        """What a mix pays its player in every match, in expectation over both mixes, (N,)."""
+        side, total = self.game.players.index(player), np.zeros(len(self.seeds))
+        for (name, weight), (opponent, share) in itertools.product(own.items(), other.items()):
+            if weight * share:
+                pair = (name, opponent) if side == 0 else (opponent, name)
+                total += weight * share * np.array(self.paid(*pair)[side])
+        return total
+
+    def gain(
+        self, player: str, replies: Sequence[str], own: Mapping[str, float], other: Mapping[str, float]
+    ) -> tuple[str, float, float]:
+        """(the best of some replies to the other's mix, what it gains over one's own mix, half its 95 % interval).
+
+        The gain is a mean of differences between the same matches. Where there are several replies, the best one is
+        chosen on the matches at even places and measured at the odd ones.
+        """
+        gains = {name: self.series(player, {name: 1.0}, other) - self.series(player, own, other) for name in replies}
+        several = len(replies) > 1 and len(self.seeds) > 1
+        best = max(gains, key=lambda name: float(gains[name][:: 2 if several else 1].mean()))
+        left = gains[best][1::2] if several else gains[best]
+        half = 1.96 * float(left.std(ddof=1)) / len(left) ** 0.5 if len(left) > 1 else math.nan
+        return best, float(left.mean()), half
 
     def table(self, rows: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> EmpiricalGame:
         """The payoffs of all pairs, or of some."""
@@ -145,9 +197,7 @@ class Population:
 
     def _open(self, out: Path, what: str) -> None:
         spec = out / _SPEC
-        task, settings = (getattr(self.game, name, None) for name in ("task", "settings"))
-        rules = f"{self.game.name} on {getattr(task, 'name', None)!r} with {settings!r}"
-        told = json.dumps({"game": rules, "what": what, "seeds": self.seeds}, indent=1) + "\n"
+        told = json.dumps({"game": _described(self.game), "what": what, "seeds": self.seeds}, indent=1) + "\n"
         if not spec.exists():
             write_whole(spec, told)
         elif spec.read_text(encoding="utf-8") != told:
@@ -155,8 +205,8 @@ class Population:
         file = out / _PAID
         if not file.exists():
             return
-        whole = file.read_bytes()
-        whole = whole[: whole.rfind(b"\n") + 1]  # of a line that a kill cut short nothing is taken
+        found = file.read_bytes()
+        whole = found[: found.rfind(b"\n") + 1]  # of a line that a kill cut short nothing is taken
         try:
             for text in whole.decode("utf-8").splitlines():
                 line = json.loads(text)
@@ -166,7 +216,8 @@ class Population:
                 self._paid[line["row"], line["column"]] = own, other
         except (ValueError, LookupError, TypeError) as error:
             raise DataFileError(f"{file}: {error}; delete it, and its pairs are played again") from error
-        file.write_bytes(whole)
+        if len(whole) < len(found):
+            replace_whole(file, lambda part: part.write_bytes(whole))
 
 
 _SPEC, _PAID = "population.json", "payoffs.jsonl"
@@ -261,9 +312,42 @@ def level_zero(game: Game[Any], start: Mapping[str, str | Agent] | None) -> dict
     return {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in given.items()}
 
 
+def without_curves(recipes: Mapping[str, LearningRecipe] | None) -> Mapping[str, LearningRecipe] | None:
+    """Recipes as they count for what is learned: where their curves are drawn does not."""
+    return (
+        None if recipes is None else {player: replace(recipe, tensorboard=None) for player, recipe in recipes.items()}
+    )
+
+
 def own_seed(base: int, number: int, stream: int) -> int:
     """A seed of its own for every learner, hashed from a recipe's."""
     return int(rng.bits(rng.seed_tensor([base]), f"population.{stream}", number, ())) & (2**31 - 1)
+
+
+def solvable(game: Game[Any], solver: str) -> None:
+    """Refuse a solver of tables that add up to a constant, where payoffs do not.
+
+    Raises:
+        SettingError: always naming what there is instead.
+    """
+    if solver == "nash" and not game.zero_sum:
+        raise SettingError(f"'nash' needs a zero-sum game, and {game.name} is none with these settings: 'replicator'")
+
+
+def _described(game: Game[Any]) -> str:
+    """Everything that decides what players of a game are paid."""
+    task, settings = (getattr(game, name, None) for name in ("task", "settings"))
+    parts: list[tuple[str, Tensor]] = []
+    if isinstance(table := getattr(game, "table", None), Tensor):
+        parts.append(("table", table))
+    for name in ("train", "validation", "test"):
+        if isinstance(split := getattr(task, name, None), Split):
+            parts += [(name, split.inputs), (name, split.labels)]
+    victim = getattr(game, "victim", None)
+    if isinstance(victim, FixedVictim):
+        parts += list(victim.weights().items())
+    contents = digest("", [(name, tensor.cpu()) for name, tensor in parts])
+    return f"{game.name} on {getattr(task, 'name', None)!r} with {settings!r}, {game.dtype}, {contents}"
 
 
 def _known(game: Game[Any], players: Iterable[str], what: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import safe_mean, set_random_seed
 from torch import Tensor, nn
@@ -33,7 +34,11 @@ def train(
     env = OpponentVecEnv(game, role, players, recipe.num_games)
     env.seed(recipe.first_match)
     made = getattr(importlib.import_module(ALGORITHMS[recipe.algorithm].package), recipe.algorithm)
-    with _isolated_randomness(recipe.seed):
+    options = {**usual_options(recipe), **recipe.options}
+    if recipe.algorithm == "TD3" and "action_noise" not in options:  # else it explores nothing
+        size = env.action_space.shape or ()
+        options["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, TD3_NOISE))
+    with _isolated_randomness(recipe.seed, game.device):
         try:
             model: BaseAlgorithm = made(
                 "MultiInputPolicy",
@@ -41,14 +46,21 @@ def train(
                 policy_kwargs=architecture(game, role, recipe),
                 device=game.device,
                 tensorboard_log=recipe.tensorboard,
-                **{**usual_options(recipe), **recipe.options},
+                **options,
             )
         except (TypeError, ValueError, AssertionError) as error:
             raise SettingError(f"{recipe.algorithm}: {error}") from error
+        model.action_space.seed(
+            recipe.seed
+        )  # which the first actions off policy, and DQN's random ones, are drawn from
+        freeze(model, game, role, recipe.images)  # what cannot be frozen is not trained
         if recipe.start is not None:
             _begin(model, game, role, recipe.start.policy)
         model.learn(recipe.steps, callback=_Watch(told))
         return freeze(model, game, role, recipe.images), int(model.num_timesteps)
+
+
+TD3_NOISE = 0.1  # standard deviation of what it adds to its actions while it learns
 
 
 class Reader(BaseFeaturesExtractor):
@@ -197,13 +209,13 @@ def _described(layer: nn.Module) -> list[Any]:
 
 
 @contextmanager
-def _isolated_randomness(seed: int) -> Iterator[None]:
+def _isolated_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the generators that stable-baselines3 draws from, and leave them afterwards as they were."""
     numbers, plain = np.random.get_state(), random.getstate()
-    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=cuda):
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if cuda else []):
         try:
-            set_random_seed(seed)
+            set_random_seed(seed, using_cuda=cuda)
             yield
         finally:
             np.random.set_state(numbers)

@@ -19,7 +19,8 @@ from advgames.spec import read_yaml
 from advgames.training.best_response import LearningRecipe
 from advgames.training.double_oracle import OracleStep, double_oracle
 from advgames.training.ladder import ladder
-from advgames.training.population import Population, level_zero
+from advgames.training.play import usable_device
+from advgames.training.population import Population, level_zero, without_curves
 
 __all__ = ["LearnerSpec", "TrainSpec", "Trained", "train"]
 
@@ -148,7 +149,7 @@ def train(
     if not isinstance(spec, TrainSpec):
         spec = TrainSpec.from_yaml(spec)
     folder = Path(out)
-    where: dict[str, Any] = {"device": spec.device, "dtype": spec.dtype, "data_root": data_root}
+    where: dict[str, Any] = {"device": usable_device(spec.device), "dtype": spec.dtype, "data_root": data_root}
     game = make_game(spec.game, spec.task, settings=spec.settings, **where)
     curves = str(folder / "tensorboard") if spec.tensorboard else None
     recipe = {player: spec.learners.get(player, spec.learner).recipe(curves) for player in game.players}
@@ -160,7 +161,7 @@ def train(
         exploiter = None if spec.exploiter is None else spec.exploiter.recipe(curves)
         climbed = ladder(game, spec.levels, spec.response, recipe=recipe, warm=spec.warm, exploiter=exploiter, **common)
         table = climbed.game
-        found["exploitability"] = [level.total for level in climbed.exploitability or ()]
+        found["exploitability"] = [level.exploitability for level in climbed.exploitability or ()]
     elif spec.method == "double-oracle":
 
         def stepped(step: OracleStep) -> None:
@@ -204,8 +205,10 @@ def _answered(
     if role is None or role not in game.players:
         raise SettingError(f"role: a best response needs one of the players {', '.join(game.players)}, got {role!r}")
     first = level_zero(game, spec.start)
-    people = Population(game, spec.seeds, folder, repr(("best response", role, recipe, first)))
+    people = Population(game, spec.seeds, folder)
     for player, agent in first.items():
         people.add(player, "level-0", agent)
+    people.check(recipe)
+    people.open(repr(("best response", role, without_curves(recipe), first)))
     people.add(role, "level-1", people.learn(f"level-1-{role}", role, {"level-0": 1.0}, recipe[role], 1, told))
     return people.table()

@@ -102,6 +102,11 @@ class Game(ABC, Generic[S]):
         """Rounds of a match."""
 
     @property
+    def rules(self) -> Game[Any]:
+        """The game itself, under whatever changes how it is seen."""
+        return self
+
+    @property
     def simultaneous(self) -> bool:
         """Whether all players move at once in every phase."""
         return all(set(phase) == set(self.players) for phase in self.phases)

@@ -62,7 +62,6 @@ class NegotiationGame(Game[NegotiationState]):
 
     name = "negotiation"
     players = ("attacker", "defender")
-    zero_sum = False
     settings_model = NegotiationSettings
     lockstep = False
     default_task, default_agent, level_0 = "bargains", "fair", "fair"
@@ -92,6 +91,7 @@ class NegotiationGame(Game[NegotiationState]):
         choosers = ("defender",) if given.adversarial else self.players
         self.phases = (("attacker",), ("defender",), choosers)
         self.moves = Moves(self.settings, self.vocabulary, self.grammar)
+        self.zero_sum = given.payoff == "advantage"
         self._walk_away = (given.walk_away_attacker, given.walk_away_defender)
 
     @property

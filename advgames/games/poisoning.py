@@ -169,6 +169,8 @@ class PoisoningGame(Game[PoisoningState]):
             sample_ids=state.sample_ids.clone() if attacks else None,
             num_samples=self.horizon * self.batch_size if self.task.draw else len(self.task.train),
             budget=state.budget.clone() if attacks and state.budget is not None else None,
+            reach=state.epsilon_attacker if attacks else None,
+            known=None if attacks and self.settings.validation == "batch" else self.task.validation.inputs,
         )
 
     def action_space(self, player: str) -> Space:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advgames import derivatives
 from advgames.access import Order, WhiteBox
-from advgames.errors import SettingError
+from advgames.errors import AccessError, SettingError
 from advgames.optimizers import Optimizer, Params
 from advgames.victims import Victim
 
@@ -47,11 +47,6 @@ class ValidationPass:
         """Gradient of the mean loss, name -> (G, *shape)."""
         self.used = True
         return self.evaluate()
-
-    @property
-    def inputs(self) -> Tensor:
-        """The points, (G, n, *input_shape)."""
-        return self._arguments[2]
 
     def evaluate(self) -> Params:
         """Compute loss and gradient in one pass, without counting as use."""
@@ -108,6 +103,8 @@ class PoisoningAccess(WhiteBox):
         sample_ids: Tensor | None,
         num_samples: int,
         budget: Tensor | None = None,
+        reach: Tensor | None = None,
+        known: Tensor | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -120,6 +117,8 @@ class PoisoningAccess(WhiteBox):
         self.sample_ids = sample_ids
         self.num_samples = num_samples
         self.budget = budget
+        self._reach = reach
+        self._known = known
         self._chunk_size = chunk_size
 
     @property
@@ -133,8 +132,14 @@ class PoisoningAccess(WhiteBox):
         return {name: b.clone() for name, b in self._buffers.items()}
 
     def known(self, count: int | None = None) -> Tensor:
-        """The first inputs of the validation points that the player reasons with, (n, *input_shape): a copy."""
-        return self.validation.inputs[0, :count].clone()
+        """The first inputs of the validation set, (n, *input_shape): a copy.
+
+        Raises:
+            AccessError: the player does not know it (R9).
+        """
+        if self._known is None:
+            raise AccessError(f"the {self.player} does not know the validation set: see the setting validation")
+        return self._known[:count].clone()
 
     def utility(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """U if the model trained on `inputs` (G, B, ...): the true update and validation pass, (G,)."""
@@ -191,7 +196,7 @@ class PoisoningAccess(WhiteBox):
         )
         for name in ("radius", "opponent_radius", "labels", "_noise_keys"):
             setattr(other, name, getattr(self, name).repeat_interleave(times, 0))
-        for name in ("sample_ids", "budget"):
+        for name in ("sample_ids", "budget", "_reach"):
             value = getattr(self, name)
             setattr(other, name, None if value is None else value.repeat_interleave(times, 0))
         other.validation = self.validation.repeated(times, other._params)
@@ -202,12 +207,21 @@ class PoisoningAccess(WhiteBox):
         other = copy.copy(self)
         other.player = "defender" if self.sign > 0 else "attacker"
         other.sign, other.radius, other.opponent_radius = -self.sign, self.opponent_radius, self.radius
-        other.sample_ids = other.budget = None
+        other.sample_ids = other.budget = other._reach = None
         return other
 
-    def advanced(self, trained_on: Tensor, labels: Tensor) -> PoisoningAccess:
-        """The next iteration, after the model's update on inputs (G, B, ...); its minibatch has labels (G, B, ...)."""
+    def advanced(self, trained_on: Tensor, labels: Tensor, move: Tensor | None = None) -> PoisoningAccess:
+        """The next iteration, after the model's update on inputs (G, B, ...).
+
+        Args:
+            trained_on: the inputs.
+            labels: of the next minibatch, (G, B, ...).
+            move: the player's own (G, B, ...), which costs it some of its budget; None: it did nothing.
+        """
         other = copy.copy(self)
+        if self.budget is not None and self._reach is not None and move is not None:
+            other.budget = (self.budget - self.radius * self.threat.norms(move).amax(1)).clamp(min=0.0)
+            other.radius = torch.minimum(self._reach, other.budget)
         _, gradient = derivatives.loss_and_gradient(
             self.victim, self._params, trained_on, self.labels, self._chunk_size
         )

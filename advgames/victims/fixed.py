@@ -65,6 +65,10 @@ class FixedVictim:
         return outputs.reshape(*lead, -1)
 
     @torch.no_grad()
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of all its weights, by name."""
+        return {name: weight.detach().clone() for name, weight in self._module.state_dict().items()}
+
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits in chunks, (*lead, K).
 

@@ -20,6 +20,7 @@ import torch
 from scipy import stats
 
 from advgames.agents import Agent, View, make_agent
+from advgames.files import replace_whole
 from advgames.games import Game, make_game
 from advgames.training.best_response import LearningRecipe, respond
 from advgames.training.matches import payoffs
@@ -125,16 +126,17 @@ def train_missing(
     out: Path, steps: int, seeds: int, only: str = "", told: Callable[[str], object] = lambda text: None
 ) -> None:
     """Train what ``runs.csv`` lacks, and add a line for each."""
-    done = {(run["case"], run["algorithm"], run["seed"]) for run in read_runs(out)}
+    done = {(run["case"], run["algorithm"], run["seed"], run["steps"]) for run in read_runs(out)}
     for seed in range(seeds):  # so that a first table is there soon
         for case in CASES:
             for algorithm in case.algorithms:
-                if (case.name, algorithm, str(seed)) in done or only not in f"{case.name} {algorithm}":
-                    continue
                 game, recipe = case.build(), case.recipe(algorithm, seed, steps)
+                key = case.name, algorithm, str(seed), str(recipe.steps)
+                if key in done or only not in f"{case.name} {algorithm}":
+                    continue
                 agent = respond(game, case.role, case.opponent, recipe)
                 paid = _paid(case, game, agent)
-                row = (case.name, algorithm, seed, agent.manifest.steps, f"{paid:.6g}")
+                row = (*key, f"{paid:.6g}")
                 with (out / "runs.csv").open("a", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerow(row)
                 told(f"{case.name}, {algorithm}, seed {seed}: {paid:.4g}")
@@ -143,13 +145,11 @@ def train_missing(
 def read_runs(out: Path) -> list[dict[str, str]]:
     """The lines of ``runs.csv``; of a last one that a kill cut short nothing is kept."""
     file = out / "runs.csv"
-    if not file.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        file.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
-    whole = file.read_bytes()
-    if not whole.endswith(b"\n"):
-        whole = whole[: whole.rfind(b"\n") + 1]
-        file.write_bytes(whole)
+    out.mkdir(parents=True, exist_ok=True)
+    found = file.read_bytes() if file.exists() else b""
+    whole = found[: found.rfind(b"\n") + 1] or f"{','.join(FIELDS)}\n".encode()
+    if whole != found:
+        replace_whole(file, lambda part: part.write_bytes(whole))
     return list(csv.DictReader(whole.decode("utf-8").splitlines()))
 
 
@@ -161,6 +161,8 @@ def summary(out: Path) -> list[dict[str, Any]]:
             mine = [run for run in runs if (run["case"], run["algorithm"]) == (case.name, algorithm)]
             if not mine:
                 continue
+            most = max(int(run["steps"]) for run in mine)
+            mine = [run for run in mine if int(run["steps"]) == most]  # shorter trainings were trials
             paid = np.array([float(run["payoff"]) for run in mine])
             half = math.nan
             if len(paid) > 1:
@@ -172,7 +174,7 @@ def summary(out: Path) -> list[dict[str, Any]]:
                     "payoff": round(float(paid.mean()), 4),
                     "interval": round(half, 4),
                     "trainings": len(paid),
-                    "steps": int(mine[0]["steps"]),
+                    "steps": most,
                 }
             )
         game = case.build()

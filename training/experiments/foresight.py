@@ -18,6 +18,7 @@ from torch import Tensor
 
 from advgames.agents import Agent, RLLevelK, View, make_agent
 from advgames.games import PoisoningGame
+from advgames.games.poisoning import LEAST_LOSS
 from advgames.training.best_response import LearningRecipe, respond
 from advgames.training.matches import play_out
 
@@ -61,7 +62,7 @@ def compare(
     for name, agent in attackers.items():
         state, _ = play_out(game, {"attacker": agent, "defender": make_agent(defender)}, range(matches))
         tests[name] = game.measures(state)["test_loss"]
-        logs[name] = state.validation_loss.clamp(min=1e-30).log10()
+        logs[name] = state.validation_loss.clamp(min=LEAST_LOSS).log10()
     found = []
     for name in attackers:
         gain = logs[name] - logs[against]
@@ -88,7 +89,7 @@ def cases(budgets: bool) -> Iterator[tuple[str, str, PoisoningGame]]:
 
 def learned(out: Path, name: str, defender: str, game: PoisoningGame, own: LearningRecipe) -> RLLevelK:
     """The attacker that answers a defender, read or trained now."""
-    file = out / f"{name.replace(' ', '-').replace(',', '')}-{defender}-{own.seed}.safetensors"
+    file = out / f"{name.replace(' ', '-').replace(',', '')}-{defender}-{own.steps}-{own.seed}.safetensors"
     if not file.exists():
 
         def told(steps: int, paid: float) -> None:
