@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from advgames.agents import Mix, RLLevelK, make_agent
+from advgames.agents import Mix, Null, RLLevelK, StrategyMix, View, make_agent
 from advgames.agents.learned import FORMAT
 from advgames.envs.sb3 import OpponentVecEnv
 from advgames.errors import (
@@ -179,21 +179,100 @@ def test_the_manifest_says_where_a_player_comes_from(tmp_path: Path) -> None:
     assert {"torch", "advgames"} <= set(told.versions)
 
 
-def test_the_same_seed_is_the_same_policy_and_global_generators_are_left_alone() -> None:
-    game = MatrixGame("rock-paper-scissors")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_same_seed_is_the_same_policy_and_global_generators_are_left_alone(algorithm: str) -> None:
+    """Off policy too, whose first actions and random ones are drawn from the space."""
+    name = "acts" if algorithm == "MaskablePPO" else "matrix" if ALGORITHMS[algorithm].choices else "plane"
+    options = {} if ALGORITHMS[algorithm].off_policy or algorithm == "A2C" else {"n_steps": 4, "batch_size": 8}
+
+    def weights(seed: int) -> torch.Tensor:
+        game, role, other = games()[name]
+        agent = best_response(game, role, other, algorithm, 120, seed=seed, options=options, **TINY)
+        return torch.cat([weight.flatten() for weight in agent.policy.state_dict().values()])
+
     states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
-    one = best_response(game, "row", "mix", "PPO", 64, seed=4, **TINY)
+    one = weights(4)
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == np.random.get_state()[1].tolist() and states[2] == random.getstate()  # type: ignore[index]
     torch.manual_seed(99)
     np.random.seed(99)
     random.seed(99)
-    two = best_response(game, "row", "mix", "PPO", 64, seed=4, **TINY)
-    three = best_response(game, "row", "mix", "PPO", 64, seed=5, **TINY)
-    weights = [torch.cat([w.flatten() for w in a.policy.state_dict().values()]) for a in (one, two, three)]
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+    assert torch.equal(one, weights(4)) and not torch.equal(one, weights(5))
+
+
+def test_no_two_trainings_meet_the_same_matches() -> None:
     firsts = [LearningRecipe(seed=seed).first_match for seed in range(4)]
     assert len(set(firsts)) == 4 and min(firsts) > 10**12  # not among the seeds that players are compared on
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "SAC"])
+def test_points_are_drawn_from_the_distribution_of_the_trained_policy(algorithm: str) -> None:
+    """Means and standard deviations of 4,000 draws against those that stable-baselines3 has."""
+    game, role, other = games()["plane"]
+    made = getattr(pytest.importorskip("stable_baselines3"), algorithm)
+    env = OpponentVecEnv(game, role, other, 4)
+    model = made("MultiInputPolicy", env, policy_kwargs={"net_arch": [7]}, seed=3)
+    env.seed(5)
+    seen = env.reset()
+    given = {name: torch.from_numpy(value[:1]) for name, value in seen.items()}
+    if algorithm == "PPO":
+        model.policy.log_std.data.copy_(torch.tensor([-2.0, -1.5]))  # narrow: nothing is cut to the box
+        found = model.policy.get_distribution(given).distribution
+        mean, deviation = found.mean[0], found.stddev[0]
+    else:
+        mean, log_std, _ = model.actor.get_action_dist_params(given)
+        mean, deviation = mean[0], log_std[0].exp()
+    policy, many = freeze(model, game, role), 4_000
+    repeated = {name: value.expand(many, *value.shape[1:]) for name, value in given.items()}
+    drawn = policy.act(repeated, torch.arange(many)).view(many, -1)
+    if algorithm == "SAC":
+        drawn = drawn.clamp(-0.9999, 0.9999).atanh()
+    half = 4 * deviation.detach() / many**0.5
+    assert ((drawn.mean(0) - mean.detach()).abs() < half).all()
+    assert ((drawn.std(0) - deviation.detach()).abs() < half).all()
+
+
+def test_moves_of_one_round_have_randomness_of_their_own() -> None:
+    """A saved player goes on with the draws that it would have made."""
+    game = MatrixGame("rock-paper-scissors", rounds=2)
+    agent = best_response(game, "row", "mix", "PPO", 8, options={"n_steps": 2, "batch_size": 4}, **TINY)
+    state = game.reset(range(500))
+    seen, access = game.observe(state, "row"), game.access(state, "row")
+    agent.reset(access)
+    first, second = agent.act(seen, access), agent.act(seen, access)
+    assert 0.2 < (first == second).double().mean() < 0.5
+    fresh = RLLevelK(agent.policy, agent.manifest)
+    fresh.reset(access)
+    fresh.restore(agent.memory())
+    assert torch.equal(fresh.act(seen, access), agent.act(seen, access))
+    state, _, _ = game.step(state, {"row": first, "column": second})
+    later, now = agent.act(game.observe(state, "row"), game.access(state, "row")), game.access(state, "row")
+    alone = RLLevelK(agent.policy, agent.manifest)
+    alone.reset(now)
+    assert torch.equal(alone.act(game.observe(state, "row"), now), later)  # rounds do not depend on moves before
+
+
+def test_td3_explores_what_it_would_not_do() -> None:
+    """Its noise is the suite's choice; without one every action after the first ones is the network's own."""
+    game = PerturbationGame(**PLANE)
+    played: list[torch.Tensor] = []
+
+    class Spy(OpponentVecEnv):
+        def step_async(self, actions: Any) -> None:
+            played.append(torch.from_numpy(actions.copy()))
+            super().step_async(actions)
+
+    from advgames.training import sb3
+
+    kept = sb3.OpponentVecEnv
+    sb3.OpponentVecEnv = Spy  # type: ignore[misc]
+    try:
+        options = {"learning_starts": 4, "learning_rate": 1e-12, "buffer_size": 50}
+        best_response(game, "defender", "level-1", "TD3", 40, options=options, num_games=4, net=(8,))
+    finally:
+        sb3.OpponentVecEnv = kept  # type: ignore[misc]
+    later = torch.stack(played[3:])
+    assert later.std(0).mean() > 0.05
 
 
 def test_progress_is_told() -> None:
@@ -221,6 +300,12 @@ def test_progress_is_told() -> None:
         ("matrix", {"steps": 0}, SettingError, "positive"),
         ("matrix", {"net": (8, 0)}, SettingError, "positive"),
         ("matrix", {"options": {"n_step": 4}}, SettingError, "n_step"),
+        ("matrix", {"options": {"learning_rate": lambda left: left}}, SettingError, "options are plain values"),
+        ("plane", {"options": {"use_sde": True}}, SettingError, "use_sde"),
+        ("plane", {"view": View(None, StrategyMix([Null()]))}, UnknownNameError, "Null"),
+        ("plane", {"view": View(["first-directoin"])}, UnknownNameError, "first-direction"),
+        ("careful", {}, SettingError, "MaskablePPO, or illegal='outcome'"),
+        ("utterances", {}, UnsupportedFormError, "use a view of acts"),
         ("matrix", {"opponents": "level-1"}, AccessError, "plays a payoff table"),
         ("matrix", {"opponents": Mix([1, 2])}, SettingError, "2 weights for 3 strategies"),
         ("matrix", {"opponents": {"row": "mix"}}, SettingError, "leaves to its user"),
@@ -235,7 +320,11 @@ def test_what_cannot_learn_is_refused_before_anything_is_trained(
 ) -> None:
     base = pytest.importorskip("stable_baselines3.common.base_class").BaseAlgorithm
     monkeypatch.setattr(base, "_setup_learn", None)
-    game, role, other = games()[name]
+    more: dict[str, tuple[Game[Any], str, str]] = {
+        "careful": (NegotiationGame(), "attacker", "fair"),
+        "utterances": (NegotiationGame(actions="tokens", unit="utterance", grammar=True), "attacker", "fair"),
+    }
+    game, role, other = (games() | more)[name]
     given = {"role": role, "opponents": other, "algorithm": "PPO", "steps": 8, **change}
     with pytest.raises(error, match=text):
         best_response(game, given.pop("role"), given.pop("opponents"), **given, num_games=4)

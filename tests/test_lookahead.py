@@ -99,6 +99,26 @@ def test_matches_do_not_influence_one_another() -> None:
     torch.testing.assert_close(state.validation_loss.log10()[0], together[2])
 
 
+def test_it_imagines_what_its_moves_cost() -> None:
+    """Under a budget: after three full moves there is nothing left to imagine moves with, as in the game."""
+    game = PoisoningGame(**R12, iterations=5, epsilon=0.1, budget=0.3)
+    state = game.reset([0, 1])
+    ahead = game.access(state, "attacker").repeated(2)
+    full = torch.ones_like(state.inputs)
+    for _ in range(4):
+        state, _, _ = game.step(state, {"attacker": full})
+        assert state.attacked is not None
+        trained, labels = state.attacked.repeat_interleave(2, 0), state.labels.repeat_interleave(2, 0)
+        state, _, _ = game.step(state, {"defender": torch.zeros_like(full)})
+        ahead = ahead.advanced(trained, labels, full.repeat_interleave(2, 0))
+        real = game.access(state, "attacker")
+        assert ahead.budget is not None and real.budget is not None
+        torch.testing.assert_close(ahead.budget, real.budget.repeat_interleave(2))
+        torch.testing.assert_close(ahead.radius, real.radius.repeat_interleave(2))
+    assert ahead.radius.max() < 1e-12
+    assert torch.isfinite(final(PoisoningGame(**R12, budget=0.3), Lookahead(3, samples=2), matches=3)).all()
+
+
 def test_where_it_cannot_look_ahead_it_says_so() -> None:
     game = PoisoningGame(**R12)
     with pytest.raises(SettingError, match="cannot play the defender"):
@@ -106,6 +126,9 @@ def test_where_it_cannot_look_ahead_it_says_so() -> None:
     other = PerturbationGame("polygon")
     with pytest.raises(SettingError, match="attacks trainings"):
         Lookahead().reset(other.access(other.reset([0]), "attacker"))
+    for base in ("level-2+momentum", "lookahead"):
+        with pytest.raises(SettingError, match="cannot be imagined"):
+            Lookahead(base=base).reset(game.access(game.reset([0]), "attacker"))
     hidden = PerturbationGame("polygon", access_attacker="hard-label")
     with pytest.raises(AccessError, match="white-box"):
         Lookahead().reset(hidden.access(hidden.reset([0]), "attacker"))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from advgames.agents import LevelK, Mix, Null, Pool, Scripted
+from advgames.agents import GaussianSmoothing, LevelK, Mix, Null, Pool, Scripted
 from advgames.errors import AccessError, SettingError
-from advgames.games import MatrixGame, NegotiationGame, PoisoningGame
+from advgames.games import MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
 from advgames.training.matches import payoffs, play_out
 
 FIRST, SECOND = Mix([1, 0]), Mix([0, 1])
@@ -106,5 +106,9 @@ def test_what_is_no_pool_is_refused() -> None:
     ):
         with pytest.raises(SettingError, match=text):
             Pool(agents, weights)
+    game = PerturbationGame("polygon", batch_size=3, rounds=1)
+    pool = Pool([GaussianSmoothing(), Null()])
+    with pytest.raises(SettingError, match="move alike, got moves of shapes"):
+        play_out(game, {"attacker": Null(), "defender": pool}, range(8))
     with pytest.raises(AccessError, match="negotiates"):
         began(Pool([Scripted("fair")]), [0])

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from advgames.agents import DialogueActs, LevelK, Null, RLLevelK, StrategyMix, Subspace, View, make_agent
-from advgames.envs import perturbation_v0, poisoning_v0
+from advgames.envs import negotiation_v0, perturbation_v0, poisoning_v0
 from advgames.envs.viewed import ViewedGame
-from advgames.errors import AccessError, SettingError, UnknownNameError
+from advgames.errors import AccessError, ActionError, SettingError, UnknownNameError
 from advgames.games import Box, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
 from advgames.training import LearningRecipe, best_response, payoffs
 from advgames.training.best_response import respond
@@ -254,6 +254,90 @@ def test_what_a_learner_sees_of_words_is_what_it_sees_of_acts() -> None:
         ViewedGame(acts, "attacker", DialogueActs())
     with pytest.raises(AccessError, match="negotiates in dialogues"):
         ViewedGame(PoisoningGame(**R12), "attacker", DialogueActs())
+
+
+def test_views_of_two_environments_do_not_meet() -> None:
+    """One view, given to a training and an evaluation environment of other sizes: each has its own."""
+    view = View(["progress"], StrategyMix(["level-1+momentum"]))
+    envs = [poisoning_v0.sb3_env("attacker", None, count, views={"attacker": view}, **R12) for count in (4, 2)]
+    for env in envs:
+        env.seed(0)
+        env.reset()
+    for _ in range(2):
+        for env in envs:
+            env.step(np.ones((env.num_envs, 1)))
+    assert view.memory() == {}
+
+
+def test_a_view_alone_changes_nothing_and_passes_as_the_game_does() -> None:
+    env = negotiation_v0.sb3_env("attacker", "fair", 4, views={"attacker": View()}, max_turns=4)
+    game = env.env.game
+    state = game.reset(range(4))
+    assert torch.equal(game.null_action(state, "attacker"), game.rules.null_action(state, "attacker"))
+    assert game.settings_model is type(game.rules).settings_model and game.match_settings({}) == {}
+    shown = negotiation_v0.env(views={"attacker": View()}, render_mode="ansi", first="attacker")
+    shown.reset(seed=0)
+    assert "book" in shown.render()
+    drawn = poisoning_v0.env(views={"attacker": View(["progress"])}, render_mode="rgb_array", **DIGITS)
+    drawn.reset(seed=0)
+    assert drawn.render().ndim == 3
+    radii = ViewedGame(PoisoningGame(**R12), "attacker", View()).match_settings({"epsilon": 0.3})
+    assert radii == {"epsilon_attacker": 0.3, "epsilon_defender": 0.3}
+
+
+def test_looking_twice_costs_no_more_queries() -> None:
+    env = perturbation_v0.vector_env(
+        2, views={"attacker": View(["margins"])}, task="polygon", batch_size=3, rounds=2, access_attacker="soft-label"
+    )
+    env.reset(seed=0)
+    for _ in range(3):
+        env.observe("attacker_0")
+    assert env.measures()["queries_attacker"].tolist() == [3.0, 3.0]
+
+
+def test_actions_outside_a_views_space_are_refused() -> None:
+    game = PoisoningGame(**R12)
+    env = poisoning_v0.vector_env(2, views={"attacker": View(None, StrategyMix(["level-1", "null"]))}, **R12)
+    env.reset(seed=0)
+    for wrong in (torch.full((2, 2), 7.0), torch.zeros(2, 3), torch.zeros(2, 1), torch.full((2, 2), torch.nan)):
+        with pytest.raises(ActionError, match="attacker: expected"):
+            env.step({"attacker_0": wrong.double()})
+    assert env.game_state.phase == 0 and game.name == "poisoning"
+    words = ViewedGame(
+        NegotiationGame(actions="tokens", unit="utterance", first="attacker", grammar=True), "attacker", DialogueActs()
+    )
+    state = words.reset([0])
+    for act in (166, 126, 0):  # a choice, an insistence on nothing, passing
+        with pytest.raises(ActionError, match="not legal now"):
+            words.step(state, {"attacker": torch.tensor([act])})
+
+
+def test_what_agents_of_a_mix_remember_is_kept() -> None:
+    game = PoisoningGame(**R12)
+    state = game.reset([0, 1])
+    seen, access = game.observe(state, "attacker"), game.access(state, "attacker")
+    weights = torch.ones(2, 1, dtype=torch.float64)
+    views = [View(["progress"], StrategyMix(["level-1+momentum"])) for _ in range(2)]
+    for view in views:
+        view.reset(access)
+    views[0].expand(weights, seen, access)
+    views[1].restore(views[0].memory())
+    assert views[0].memory() and torch.equal(*(view.expand(weights, seen, access) for view in views))
+
+
+def test_components_are_of_inputs_that_all_matches_share() -> None:
+    own = PoisoningGame(**DIGITS, validation="batch")
+    with pytest.raises(AccessError, match="does not know the validation set"):
+        ViewedGame(own, "attacker", View(None, Subspace("pca", 2)))
+    some = PoisoningGame(**DIGITS, validation_subsample=5)
+    whole = PoisoningGame(**DIGITS)
+    found = []
+    for game in (some, whole):
+        access = game.access(game.reset([3]), "attacker")
+        moves = Subspace("pca", 2)
+        moves.reset(access)
+        found.append(moves._made(access))
+    assert torch.equal(*found)
 
 
 def test_what_cannot_be_viewed_is_refused() -> None:

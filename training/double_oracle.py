@@ -129,8 +129,8 @@ def double_oracle(
     solve = response(solver)
     recipes = None if recipe is None else by_player(game, recipe, "recipe")
     first, given = level_zero(game, start), _given(game, replies or {})
-    if recipes is None and not any(given.values()):
-        raise SettingError("double oracle needs a recipe to learn replies by, or replies that are given")
+    if recipes is None and (without := [player for player, agents in given.items() if not agents]):
+        raise SettingError(f"there are no replies of the {without[0]}: give some, or a recipe to learn them by")
     solvable(game, solver)
     people = Population(game, seeds, out)
     table = {player: ["start"] for player in game.players}

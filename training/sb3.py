@@ -97,6 +97,8 @@ def freeze(model: BaseAlgorithm, game: Game[Any], role: str, images: bool = Fals
         SettingError: the model was trained on other observations or actions than those of `role`, or is built of
             layers that this suite does not know.
     """
+    if getattr(model, "use_sde", False):
+        raise SettingError("a policy with state-dependent exploration (use_sde) cannot be frozen")
     parts, space = parts_of(game.observation_space(role), images), game.action_space(role)
     known = list(getattr(model.observation_space, "spaces", {}))
     if known != [part.name for part in parts]:
