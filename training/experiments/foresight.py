@@ -7,22 +7,25 @@ prints the tables; interrupted, the same command goes on. All players meet the s
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from advgames.agents import Agent, RLLevelK, View, make_agent
+from advgames.agents import Agent, RLLevelK, StrategyMix, Subspace, View, make_agent
 from advgames.games import PoisoningGame
 from advgames.games.poisoning import LEAST_LOSS
 from advgames.training.best_response import LearningRecipe, respond
 from advgames.training.matches import play_out
 
-__all__ = ["DYNAMICS", "Comparison", "compare", "main"]
+__all__ = ["DYNAMICS", "Case", "Comparison", "cases", "compare", "main"]
 
 #: how the model of R12 is trained: name -> settings
 DYNAMICS: dict[str, dict[str, Any]] = {
@@ -35,6 +38,18 @@ AHEAD = ("lookahead(horizon=4)", "lookahead(horizon=8)", "lookahead(horizon=16)"
 PLANS = ("level-2+spending(plan=front)", "level-2+spending(plan=uniform)", "level-2+spending(plan=greedy)")
 DEFENDERS = ("level-0", "level-1")
 BUDGET = 1.0  # a third of 30 iterations at 0.1
+DIGITS: dict[str, Any] = {
+    "train_size": 400,
+    "validation_size": 100,
+    "test_size": 300,
+    "batch_size": 20,
+    "iterations": 60,
+    "optimizer": "momentum",
+    "momentum": 0.9,
+    "learning_rate": 0.1,
+    "epsilon": 1.3,
+    "budget": 26.0,  # a third of 60 iterations
+}
 
 
 @dataclass(frozen=True)
@@ -71,33 +86,76 @@ def compare(
     return found
 
 
-def recipe(steps: int, seed: int, budget: bool) -> LearningRecipe:
-    """How the attackers of R12 learn: PPO on what a white-box attacker can compute."""
-    features = ["inputs", "second-direction", "momentum", "progress", *(["budget"] if budget else [])]
-    options = {"ent_coef": 0.0, "learning_rate": 1e-3, "n_steps": 30, "batch_size": 1_920}
-    return LearningRecipe("PPO", steps, num_games=256, seed=seed, view=View(features), options=options)
+@dataclass(frozen=True)
+class Case:
+    """Attackers of one kind of training, before one defender.
+
+    Attributes:
+        name: of the case.
+        game: the training.
+        defender: who defends.
+        attackers: by name.
+        against: one of these, with which all are compared.
+        learners: how attackers learn here, by name.
+        matches: that all of them play.
+    """
+
+    name: str
+    game: Callable[[], PoisoningGame]
+    defender: str
+    attackers: tuple[str, ...]
+    against: str
+    learners: Mapping[str, LearningRecipe]
+    matches: int = 200
 
 
-def cases(budgets: bool) -> Iterator[tuple[str, str, PoisoningGame]]:
-    """(name, defender, game) of every table."""
-    for name, settings in DYNAMICS.items():
-        for defender in DEFENDERS:
-            limit: dict[str, Any] = {"budget": BUDGET} if budgets else {}
-            game = PoisoningGame("linear-regression", dtype="float64", payoff="log-loss", **settings, **limit)
-            yield f"{name}{', budget' if budgets else ''}", defender, game
+def cases(steps: int, matches: int) -> Iterator[Case]:
+    """R12 by its dynamics, without and with a budget; then digits with a budget."""
+    for limit, named, attackers, against in (
+        ({}, "", GREEDY + AHEAD, "level-2"),
+        ({"budget": BUDGET}, ", budget", PLANS, PLANS[1]),
+    ):
+        features = ("inputs", "second-direction", "momentum", "progress", *limit)
+        options = {"ent_coef": 0.0, "learning_rate": 1e-3, "n_steps": 30, "batch_size": 1_920}
+        own = LearningRecipe("PPO", steps, num_games=256, view=View(features), options=options)
+        for (name, settings), defender in itertools.product(DYNAMICS.items(), DEFENDERS):
+            made = functools.partial(_game, "linear-regression", dtype="float64", **settings, **limit)
+            yield Case(f"{name}{named}", made, defender, attackers, against, {"learned": own}, matches)
+    plans = tuple(plan.replace("level-2", "level-1") for plan in PLANS)
+    seen = ("progress", "budget", "log-loss", "steepness", "momentum")
+    views = {
+        "learned, level 1 and when": View(seen, StrategyMix(["level-1"])),
+        "learned, a mix": View(seen, StrategyMix(["level-1", "level-2", "random"])),
+        "learned, patterns of classes": View(seen, Subspace("pca", 6, per_class=True)),
+    }
+    options = {"ent_coef": 0.0, "learning_rate": 1e-3, "n_steps": DIGITS["iterations"], "batch_size": 480}
+    learners = {
+        name: LearningRecipe("PPO", max(steps // 10, 1), num_games=32, view=view, options=options)
+        for name, view in views.items()
+    }
+    for defender in DEFENDERS:
+        made = functools.partial(_game, "digits", **DIGITS)
+        yield Case("digits, budget", made, defender, plans, plans[1], learners, min(matches, 48))
 
 
-def learned(out: Path, name: str, defender: str, game: PoisoningGame, own: LearningRecipe) -> RLLevelK:
-    """The attacker that answers a defender, read or trained now."""
-    file = out / f"{name.replace(' ', '-').replace(',', '')}-{defender}-{own.steps}-{own.seed}.safetensors"
+def learned(out: Path, case: Case, name: str, own: LearningRecipe) -> RLLevelK:
+    """An attacker that answers the case's defender, read or trained now."""
+    words = f"{case.name} {case.defender} {name} {own.steps} {own.seed}"
+    file = out / f"{re.sub('[ ,]+', '-', words)}.safetensors"
     if not file.exists():
+        told_at = [0]
 
         def told(steps: int, paid: float) -> None:
-            if steps % (own.steps // 10) < 256 * 30:
-                print(f"{file.stem}: {steps} of {own.steps}, payoff {paid:.3f}", file=sys.stderr, flush=True)
+            if steps - told_at[0] >= own.steps / 10:
+                told_at[0] = steps
+                print(f"{words}: {steps} of {own.steps}, payoff {paid:.3f}", file=sys.stderr, flush=True)
 
-        respond(game, "attacker", defender, own, told=told).save(file)
-    return RLLevelK.load(file)
+        respond(case.game(), "attacker", case.defender, own, told=told).save(file)
+    return RLLevelK.load(file, deterministic=True)
+
+
+def _game(task: str, **settings: Any) -> PoisoningGame:
+    return PoisoningGame(task, payoff="log-loss", **settings)
 
 
 def table(name: str, defender: str, rows: list[Comparison], against: str) -> str:
@@ -119,24 +177,21 @@ def main(arguments: list[str] | None = None) -> None:
     """Train what is missing, and print the tables."""
     parser = argparse.ArgumentParser(prog="foresight", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of learned attackers")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="decisions of every training")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="decisions of every training; on digits a tenth")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of every attacker")
-    parser.add_argument("--matches", type=int, default=200)
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--matches", type=int, default=200, help="of every comparison; on digits 48 at most")
+    parser.add_argument("--only", default="", help="cases whose name and defender hold this text")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    for budgets in (False, True):
-        against = PLANS[1] if budgets else "level-2"
-        for name, defender, game in cases(budgets):
-            if given.only not in f"{name} {defender}":
-                continue
-            players = {text: make_agent(text) for text in (PLANS if budgets else GREEDY + AHEAD)}
-            for seed in range(given.seeds):
-                agent = learned(given.out, name, defender, game, recipe(given.steps, seed, budgets))
-                agent.deterministic = True
-                players[f"learned, seed {seed}"] = agent
-            print(table(name, defender, compare(game, players, defender, against, given.matches), against), flush=True)
+    for case in cases(given.steps, given.matches):
+        if given.only not in f"{case.name}, {case.defender}":
+            continue
+        players = {text: make_agent(text) for text in case.attackers}
+        for (name, own), seed in itertools.product(case.learners.items(), range(given.seeds)):
+            players[f"{name}, seed {seed}"] = learned(given.out, case, name, replace(own, seed=seed))
+        rows = compare(case.game(), players, case.defender, case.against, case.matches)
+        print(table(case.name, case.defender, rows, case.against), flush=True)
 
 
 if __name__ == "__main__":
