@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from advgames.agents import Answer, Mix, make_agent
+from advgames.envs import matrix_v0
 from advgames.equilibrium import solve_zero_sum
 from advgames.errors import AccessError, ActionError, DataFileError, PhaseError, SettingError, UnknownNameError
 from advgames.games import MatrixGame
@@ -206,3 +208,9 @@ def test_players_of_other_games_are_refused() -> None:
 def test_every_named_table_says_what_it_is() -> None:
     for name, make in PAYOFF_TABLES.items():
         assert make().name == name and len(make.__doc__ or "") > 20
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", matrix_v0.__doc__ or "", re.DOTALL))
+def test_the_examples_of_the_page_run(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example, "matrix_v0.__doc__", "exec"), {})
+    assert "parallel_env" not in example or capsys.readouterr().out.count("Round") == 5

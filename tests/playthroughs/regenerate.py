@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from advgames.agents import make_agent
-from advgames.envs import negotiation_v0, perturbation_v0, poisoning_v0
+from advgames.envs import matrix_v0, negotiation_v0, perturbation_v0, poisoning_v0
 
 __all__ = ["PLAYTHROUGHS", "Playthrough", "folder"]
 
@@ -156,7 +156,18 @@ def _talk(state: Any) -> Iterator[tuple[str, Any]]:
         yield name, getattr(state, name)
 
 
+def _table(state: Any) -> Iterator[tuple[str, Any]]:
+    """The matrix game: the strategies of every round so far."""
+    yield "played", state.played
+
+
 PLAYTHROUGHS = {
+    "matrix-dilemma": Playthrough(
+        matrix_v0,
+        {"task": "prisoners-dilemma", "order": "column-first", "rounds": 3, "dtype": torch.float64},
+        {"row_0": "answer", "column_0": "mix(weights=[3, 1])"},
+        _table,
+    ),
     "poisoning-linear-regression": Playthrough(
         poisoning_v0,
         {"task": "linear-regression", "iterations": 30, "dtype": torch.float64},
