@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format type docs bench wheel clean distclean
+.PHONY: help install demo test test-slow lint format type docs bench wheel clean distclean
 
 help:
 	@echo "make demo    install, play a tournament of each game, solve it, write its report"
-	@echo "make test    install, run the whole test suite          (ARGS='-k levels' goes to pytest)"
+	@echo "make test    install, run the test suite                (ARGS='-k levels' goes to pytest; make test-slow: the trainings)"
 	@echo "make lint    ruff check and format check                (make format mends what it can)"
 	@echo "make type    mypy --strict on the built wheel, from outside the repository"
 	@echo "make docs    API pages into site/"
@@ -44,7 +44,10 @@ demo: $(VENV)/.installed
 	@echo "The reports lie at $(abspath $(DEMO))/report.html and $(abspath $(DEMO))-test-time/report.html"
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
