@@ -57,7 +57,7 @@ class Cell:
     @property
     def name(self) -> str:
         """A name for files and the command line."""
-        turn = f"-n{self.n}" if self.attack in ("reactive", "preemptive") else ""
+        turn = f"-n{self.n}" if self.attack in ("reactive", "preemptive") or self.n != 2 else ""
         return f"{self.target}-{self.attack}{turn}{f'-w{self.words}' if self.words != 2 else ''}"
 
     @property
@@ -97,6 +97,9 @@ CELLS = (
     Cell("forced", "sv", (8.83, 3.43, 87.00)),
     Cell("forced", "rl", (8.72, 3.77, 90.23)),
     Cell("forced", "robust", (8.83, 4.31, 80.76)),
+    Cell("forced", "rl", (8.84, 3.32, 94.02), n=1),
+    Cell("forced", "rl", (8.81, 3.62, 92.02), n=3),
+    Cell("forced", "rl", (8.71, 3.87, 90.35), n=4),
     Cell("reactive", "rl", (8.72, 3.77, 90.23), words=8),
     Cell("reactive", "robust", (8.83, 4.31, 80.76), words=8),
 )
