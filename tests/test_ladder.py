@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -286,6 +289,32 @@ def test_a_killed_run_goes_on_and_ends_the_same(what: str, tmp_path: Path, monke
     file.write_text(json.dumps({**line, "paid": [[0.0], [0.0]]}) + "\n")
     with pytest.raises(DataFileError, match="1 payoffs for 16 matches"):
         climb(tmp_path / "parts")
+
+
+def test_a_process_that_is_killed_outright_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a training: the same call in another process ends as if nothing had happened."""
+    code = """
+import os, signal, sys
+from advgames.games import MatrixGame
+from advgames.training import LearningRecipe, ladder
+recipe = LearningRecipe("PPO", 16, num_games=4, net=(8,), options={"n_steps": 4, "batch_size": 8})
+def told(name, steps, paid):
+    if name == "level-2-row" and len(sys.argv) > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+ladder(MatrixGame("rock-paper-scissors"), 2, recipe=recipe, seeds=16, out=sys.argv[1], told=told)
+"""
+
+    def run(out: Path, *more: str) -> int:
+        return subprocess.run([sys.executable, "-c", code, str(out), *more], check=False, timeout=120).returncode
+
+    assert run(tmp_path / "killed", "kill") == -signal.SIGKILL
+    finished = {file.name for file in (tmp_path / "killed").glob("*.safetensors")}
+    assert finished == {"level-1-row.safetensors", "level-1-column.safetensors"}
+    assert run(tmp_path / "killed") == run(tmp_path / "whole") == 0
+    for name in (file.name for file in (tmp_path / "whole").glob("*.safetensors")):
+        one, two = (load_tensors(tmp_path / folder / name)[0] for folder in ("killed", "whole"))
+        assert all(torch.equal(tensor, two[part]) for part, tensor in one.items())
+    assert (tmp_path / "killed" / "payoffs.jsonl").read_text() == (tmp_path / "whole" / "payoffs.jsonl").read_text()
 
 
 def test_warm_starts_begin_with_the_level_below() -> None:
