@@ -267,10 +267,9 @@ def train(
     def told(name: str, steps: int, value: float) -> None:
         if name.startswith("iteration"):
             _say(f"{name}: {steps} strategies, exploitability about {value:.4g}")
-        else:
-            if steps - last.get(name, 0) >= 10_000 or name not in last:
-                last[name] = steps
-                _say(f"{name}: {steps} steps, payoff {value:.4g}")
+        elif steps - last.get(name, 0) >= 10_000 or name not in last:
+            last[name] = steps
+            _say(f"{name}: {steps} steps, payoff {value:.4g}")
 
     last = dict[str, int]()
     try:

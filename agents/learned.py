@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from torch import Tensor
 
 from advgames.access import Kind, PerturbationAccess
 from advgames.agents.base import Agent
-from advgames.agents.policies import MASK, Policy, head_of, parts_of
+from advgames.agents.policies import Policy, head_of, parts_of
 from advgames.agents.views import View
 from advgames.errors import DataFileError, SettingError
 from advgames.files import load_tensors, save_tensors
+from advgames.games.spaces import MASK
 from advgames.settings import Settings, parse
+from advgames.tasks.trained import digest
 
 __all__ = ["FORMAT", "Manifest", "RLLevelK"]
 
@@ -128,10 +129,7 @@ class RLLevelK(Agent):
     @functools.cached_property
     def digest(self) -> str:
         """Eight hexadecimal digits of its weights."""
-        told = hashlib.sha256()
-        for name, weight in sorted(self.policy.state_dict().items()):
-            told.update(name.encode() + weight.cpu().numpy().tobytes())
-        return told.hexdigest()[:8]
+        return digest("", ((name, weight.cpu()) for name, weight in self.policy.state_dict().items()))[:8]
 
     def save(self, file: str | Path) -> Path:
         """Write policy and manifest into one file of tensors and plain values.

@@ -106,7 +106,10 @@ class Lookahead(Agent):
         ahead = access.repeated(times)
         base.reset(ahead)
         opponent.reset(ahead.turned())
-        now = inputs.repeat_interleave(times, 0)
+        now, past = (
+            inputs.repeat_interleave(times, 0),
+            [torch.stack(parts, 1) for parts in zip(*self._seen, strict=True)],
+        )
         move = moves.repeat_interleave(self.samples, 1).flatten(0, 1)
         for step in range(min(self.horizon, access.horizon - access.round)):
             if step:
@@ -115,17 +118,17 @@ class Lookahead(Agent):
             other = ahead.turned()
             reply = opponent.act({"inputs": attacked, "labels": ahead.labels}, other)
             repaired = ahead.threat.perturb(attacked, reply, other.radius)
-            now, labels = self._drawn(access, step, count)
+            now, labels = self._drawn(past, access, step, count)
             ahead = ahead.advanced(repaired, labels, move)
         loss = ahead.validation.loss.view(matches, count, self.samples)
         if self.objective == "log-loss":
             loss = loss.clamp(min=LEAST_LOSS).log()
         return loss.mean(2).nan_to_num(nan=-torch.inf)
 
-    def _drawn(self, access: PoisoningAccess, step: int, count: int) -> tuple[Tensor, Tensor]:
+    def _drawn(self, past: list[Tensor], access: PoisoningAccess, step: int, count: int) -> tuple[Tensor, Tensor]:
         """A minibatch of the past for every draw of every match, the same for all its moves."""
         draws = rng.bits(access.noise_seeds, "lookahead", step, (self.samples,)) & 0x7FFFFFFFFFFFFFFF
         which = (draws % len(self._seen)).repeat(1, count)  # (G, C S)
         row = torch.arange(len(which), device=which.device)[:, None]
-        inputs, labels = (torch.stack(parts, 1)[row, which].flatten(0, 1) for parts in zip(*self._seen, strict=True))
+        inputs, labels = (part[row, which].flatten(0, 1) for part in past)
         return inputs, labels

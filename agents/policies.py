@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from advgames import rng
 from advgames.errors import SettingError
-from advgames.games.spaces import Ball, Box, Classes, Observation, Space
+from advgames.games.spaces import MASK, Ball, Box, Classes, Observation, Space
 
 __all__ = ["Head", "ImageEncoder", "Part", "Policy", "head_of", "parts_of"]
 
-MASK = "action_mask"
 HeadKind = Literal["categorical", "multi-categorical", "gaussian", "squashed", "deterministic", "greedy"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 

@@ -22,7 +22,7 @@ from advgames.threat import Norm, Threat
 
 __all__ = ["MASK", "Ball", "as_array", "boxed", "check_action", "numpy_dtype", "to_gymnasium"]
 
-MASK = "action_mask"  # where observations say which actions are legal, by PettingZoo's convention
+MASK = core.MASK
 Array: TypeAlias = NDArray[Any]
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from advgames import rng
 from advgames.agents.learned import Manifest, RLLevelK
-from advgames.agents.policies import MASK
 from advgames.agents.views import View
 from advgames.errors import MissingExtraError, SettingError, UnknownNameError, UnsupportedFormError
 from advgames.games import Classes, Game, Text
+from advgames.games.spaces import MASK
 from advgames.training.play import versions
 
 if TYPE_CHECKING:

@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from advgames.agents import Agent, make_agent
 from advgames.equilibrium import EmpiricalGame
-from advgames.errors import SettingError, UnknownNameError
+from advgames.errors import SettingError
 from advgames.games import Game
 from advgames.training.best_response import LearningRecipe
 from advgames.training.population import (
+    Gains,
     Mix,
     Population,
     Recipes,
     Told,
     by_player,
+    known_players,
     level_zero,
     own_seed,
     response,
@@ -31,31 +33,22 @@ StopReason = Literal["tolerance", "no-new-reply", "max-iterations"]
 
 
 @dataclass(frozen=True)
-class OracleStep:
+class OracleStep(Gains):
     """One iteration: the mixes over the players so far, and what the best replies to them gain.
+
+    Where there are several replies, gains are measured on other matches than those by which the best was chosen.
 
     Attributes:
         iteration: from 1.
         mixes: of each player, the weights of all its strategies in the table.
         values: what the mixes pay each player.
         replies: the best reply found for each player.
-        gains: what these pay more than the mixes do, in the mean over matches that both play; where there are several
-            replies, over those by which the best was not chosen.
-        intervals: half the 95 % intervals of these.
     """
 
     iteration: int
     mixes: Mapping[str, Mapping[str, float]]
     values: Mapping[str, float]
     replies: Mapping[str, str]
-    gains: Mapping[str, float]
-    intervals: Mapping[str, float]
-
-    @property
-    def exploitability(self) -> float:
-        """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
-        there are, too high by chance (see the intervals)."""
-        return sum(max(gain, 0.0) for gain in self.gains.values())
 
 
 @dataclass(frozen=True)
@@ -188,14 +181,12 @@ def _step(
         values[player] = float(mixes[0] @ (payoffs.payoff, payoffs.column_payoff)[side] @ mixes[1])
         found = people.gain(player, tried, weights[player], weights[other])
         replies[player], gains[player], intervals[player] = found
-    return OracleStep(iteration, weights, values, replies, gains, intervals)
+    return OracleStep(gains, intervals, iteration, weights, values, replies)
 
 
 def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dict[str, dict[str, Agent]]:
     """Each player's given replies by name."""
-    for player in replies:
-        if player not in game.players:
-            raise UnknownNameError("player", player, game.players, "replies")
+    known_players(game, replies, "replies")
     made = {
         player: [make_agent(a) if isinstance(a, str) else a for a in replies.get(player, ())] for player in game.players
     }

@@ -13,6 +13,7 @@ from advgames.errors import SettingError
 from advgames.games import Game
 from advgames.training.best_response import LearningRecipe
 from advgames.training.population import (
+    Gains,
     Population,
     Recipes,
     Told,
@@ -24,7 +25,7 @@ from advgames.training.population import (
     without_curves,
 )
 
-__all__ = ["Gains", "Ladder", "ladder"]
+__all__ = ["Ladder", "ladder"]
 
 PPO = LearningRecipe()
 
@@ -45,25 +46,6 @@ class Ladder:
     game: EmpiricalGame
     answered: Mapping[str, Sequence[Mapping[str, float]]]
     exploitability: Sequence[Gains] | None = None
-
-
-@dataclass(frozen=True)
-class Gains:
-    """What replies to a pair of players gain, in the mean over matches that both play.
-
-    Attributes:
-        gains: of each player.
-        intervals: half the 95 % intervals of these.
-    """
-
-    gains: Mapping[str, float]
-    intervals: Mapping[str, float]
-
-    @property
-    def exploitability(self) -> float:
-        """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
-        there are, too high by chance (see the intervals)."""
-        return sum(max(gain, 0.0) for gain in self.gains.values())
 
 
 def ladder(

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from advgames.victims.fixed import FixedVictim
 
 __all__ = [
     "RESPONSES",
+    "Gains",
     "Population",
     "Recipes",
     "Response",
     "Told",
     "by_player",
+    "known_players",
     "level_zero",
     "own_seed",
     "response",
@@ -45,6 +47,25 @@ Mix = NDArray[np.float64]
 Response = Callable[[EmpiricalGame], tuple[Mix, Mix]]
 Recipes = LearningRecipe | Mapping[str, LearningRecipe]
 Told = Callable[[str, int, float], object]  # of what learns, its steps so far, and its payoff of late
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What replies to a pair of players gain, in the mean over matches that both play.
+
+    Attributes:
+        gains: of each player.
+        intervals: half the 95 % intervals of these.
+    """
+
+    gains: Mapping[str, float]
+    intervals: Mapping[str, float]
+
+    @property
+    def exploitability(self) -> float:
+        """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
+        there are, too high by chance (see the intervals)."""
+        return sum(max(gain, 0.0) for gain in self.gains.values())
 
 
 class Population:
@@ -295,7 +316,7 @@ def by_player(game: Game[Any], recipe: Recipes, what: str) -> dict[str, Learning
     """
     if isinstance(recipe, LearningRecipe):
         return dict.fromkeys(game.players, recipe)
-    _known(game, recipe, what)
+    known_players(game, recipe, what)
     if missing := [player for player in game.players if player not in recipe]:
         raise SettingError(f"{what}: there is none for {', '.join(missing)}")
     return dict(recipe)
@@ -307,7 +328,7 @@ def level_zero(game: Game[Any], start: Mapping[str, str | Agent] | None) -> dict
     Raises:
         UnknownNameError: no such player or agent.
     """
-    _known(game, start or (), "start")
+    known_players(game, start or (), "start")
     given = dict.fromkeys(game.players, game.level_0) | dict(start or {})
     return {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in given.items()}
 
@@ -350,7 +371,7 @@ def _described(game: Game[Any]) -> str:
     return f"{game.name} on {getattr(task, 'name', None)!r} with {settings!r}, {game.dtype}, {contents}"
 
 
-def _known(game: Game[Any], players: Iterable[str], what: str) -> None:
+def known_players(game: Game[Any], players: Iterable[str], what: str) -> None:
     for player in players:
         if player not in game.players:
             raise UnknownNameError("player", player, game.players, what)

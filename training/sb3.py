@@ -50,9 +50,8 @@ def train(
             )
         except (TypeError, ValueError, AssertionError) as error:
             raise SettingError(f"{recipe.algorithm}: {error}") from error
-        model.action_space.seed(
-            recipe.seed
-        )  # which the first actions off policy, and DQN's random ones, are drawn from
+        # the first actions off policy, and DQN's random ones, are drawn from the space
+        model.action_space.seed(recipe.seed)
         freeze(model, game, role, recipe.images)  # what cannot be frozen is not trained
         if recipe.start is not None:
             _begin(model, game, role, recipe.start.policy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +20,9 @@ from advgames.training.best_response import LearningRecipe
 from advgames.training.double_oracle import OracleStep, double_oracle
 from advgames.training.ladder import ladder
 from advgames.training.play import usable_device
-from advgames.training.population import Population, level_zero, without_curves
+from advgames.training.population import Population, Told, level_zero, without_curves
 
 __all__ = ["LearnerSpec", "TrainSpec", "Trained", "train"]
-
-Told = Callable[[str, int, float], object]
 
 
 class LearnerSpec(Settings):
@@ -108,7 +106,7 @@ class Trained(Settings):
         players: the row and the column player.
         rows, columns: the strategies of the table.
         payoff, column_payoff: mean payoffs of all pairs.
-        exploitability: of each level, or of each iteration's mixes: what both players' replies gain; a lower bound.
+        exploitability: of each level, or of each iteration's mixes: what both players' replies gain, an estimate.
         mixes: of double oracle, the last mixes.
         reason: why double oracle ended.
     """

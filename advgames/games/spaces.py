@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from advgames.threat import Norm
 
-__all__ = ["PRINTABLE", "Ball", "Box", "Classes", "Mask", "Observation", "Space", "Text"]
+__all__ = ["MASK", "PRINTABLE", "Ball", "Box", "Classes", "Mask", "Observation", "Space", "Text"]
 
+MASK = "action_mask"  # where observations say which actions are legal, by PettingZoo's convention
 PRINTABLE = string.digits + string.ascii_letters + string.punctuation + " "
 
 
