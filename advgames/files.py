@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_tensors", "replace_whole", "save_tensors", "write_whole"]
+__all__ = ["drop_cut_line", "load_tensors", "replace_whole", "save_tensors", "whole_lines", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -27,6 +27,19 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     with part.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that is appended to line by line, without a last one that a kill cut short; none where
+    there is no file."""
+    found = path.read_bytes() if path.exists() else b""
+    return found[: found.rfind(b"\n") + 1].decode("utf-8").split("\n")[:-1]
+
+
+def drop_cut_line(path: Path) -> None:
+    """Take away, from such a file, a last line that a kill cut short: before anything is appended."""
+    if path.exists() and path.read_bytes()[-1:] not in (b"\n", b""):
+        write_whole(path, "".join(f"{line}\n" for line in whole_lines(path)))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

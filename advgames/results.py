@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field, field_validator
 
 from advgames.errors import ResultsMismatchError, SettingError
-from advgames.files import write_whole
+from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.settings import Settings, parse
 from advgames.spec import MatchSpec, TournamentSpec
 
@@ -128,7 +128,7 @@ class Results:
             directory.mkdir(parents=True, exist_ok=True)
             write_whole(held, spec.to_yaml())
         results = cls(directory, spec)
-        results._drop_cut_line()
+        drop_cut_line(results._file)
         return results
 
     @classmethod
@@ -160,7 +160,7 @@ class Results:
         """
         order = {match.id: index for index, match in enumerate(self.spec.matches())}
         found: dict[str, MatchRecord] = {}
-        for number, line in enumerate(self._lines(), 1):
+        for number, line in enumerate(whole_lines(self._file), 1):
             try:
                 record = parse(MatchRecord, json.loads(line), f"{self._file}, line {number}")
             except json.JSONDecodeError as error:
@@ -205,16 +205,6 @@ class Results:
             players=(first, second),
             column_samples=None if zero_sum else others,
         )
-
-    def _lines(self) -> list[str]:
-        """Complete lines; a last one without its newline was cut by a kill and does not count."""
-        if not self._file.exists():
-            return []
-        return self._file.read_text(encoding="utf-8").split("\n")[:-1]
-
-    def _drop_cut_line(self) -> None:
-        if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
-            write_whole(self._file, "".join(line + "\n" for line in self._lines()))
 
 
 def _contains(larger: TournamentSpec, smaller: TournamentSpec, differing: list[str]) -> bool:

@@ -19,7 +19,7 @@ from advgames.agents import Agent, Pool, RLLevelK, make_agent
 from advgames.equilibrium import EmpiricalGame
 from advgames.equilibrium.samples import CellSamples, Pair
 from advgames.errors import DataFileError, SettingError, UnknownNameError
-from advgames.files import replace_whole, write_whole
+from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game
 from advgames.tasks import Split
 from advgames.tasks.trained import digest
@@ -224,12 +224,9 @@ class Population:
         elif spec.read_text(encoding="utf-8") != told:
             raise DataFileError(f"{out}: the folder is of another population; take another, or delete it")
         file = out / _PAID
-        if not file.exists():
-            return
-        found = file.read_bytes()
-        whole = found[: found.rfind(b"\n") + 1]  # of a line that a kill cut short nothing is taken
+        drop_cut_line(file)
         try:
-            for text in whole.decode("utf-8").splitlines():
+            for text in whole_lines(file):
                 line = json.loads(text)
                 own, other = line["paid"]
                 if not len(own) == len(other) == len(self.seeds):
@@ -237,8 +234,6 @@ class Population:
                 self._paid[line["row"], line["column"]] = own, other
         except (ValueError, LookupError, TypeError) as error:
             raise DataFileError(f"{file}: {error}; delete it, and its pairs are played again") from error
-        if len(whole) < len(found):
-            replace_whole(file, lambda part: part.write_bytes(whole))
 
 
 _SPEC, _PAID = "population.json", "payoffs.jsonl"

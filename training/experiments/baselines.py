@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 
 from advgames.agents import Agent, View, make_agent
-from advgames.files import replace_whole
+from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game, make_game
 from advgames.training.best_response import LearningRecipe, respond
 from advgames.training.matches import payoffs
@@ -138,7 +138,7 @@ def train_missing(
                 paid = _paid(case, game, agent)
                 row = (*key, f"{paid:.6g}")
                 with (out / "runs.csv").open("a", newline="", encoding="utf-8") as file:
-                    csv.writer(file).writerow(row)
+                    csv.writer(file, lineterminator="\n").writerow(row)
                 told(f"{case.name}, {algorithm}, seed {seed}: {paid:.4g}")
 
 
@@ -146,11 +146,12 @@ def read_runs(out: Path) -> list[dict[str, str]]:
     """The lines of ``runs.csv``; of a last one that a kill cut short nothing is kept."""
     file = out / "runs.csv"
     out.mkdir(parents=True, exist_ok=True)
-    found = file.read_bytes() if file.exists() else b""
-    whole = found[: found.rfind(b"\n") + 1] or f"{','.join(FIELDS)}\n".encode()
-    if whole != found:
-        replace_whole(file, lambda part: part.write_bytes(whole))
-    return list(csv.DictReader(whole.decode("utf-8").splitlines()))
+    drop_cut_line(file)
+    lines = whole_lines(file)
+    if not lines:
+        lines = [",".join(FIELDS)]
+        write_whole(file, f"{lines[0]}\n")
+    return list(csv.DictReader(lines))
 
 
 def summary(out: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from advgames.agents.baiting import ArbitraryTurn, Preemptive, Reactive, Transfe
 from advgames.agents.dialogue import Observation
 from advgames.agents.negotiators import NeuralNegotiator, ended
 from advgames.errors import SettingError
-from advgames.files import write_whole
+from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games.negotiation_access import NegotiationAccess
 from advgames.training.dialogues import converse, malicious_sentences
 from advgames.victims.negotiator import Negotiator
@@ -156,7 +156,7 @@ def play_cell(laboratory: Laboratory, cell: Cell, scenarios: int, chunk: int) ->
     done = len(result(laboratory.out, cell, scenarios).adversary)
     if done >= scenarios:
         return
-    _cut_to_whole_lines(_file(laboratory.out, cell))
+    drop_cut_line(_file(laboratory.out, cell))
     attacker = _attacker(laboratory, cell)
     target = laboratory.path(cell.target)
     white = attacker.needs == "white-box"
@@ -191,11 +191,11 @@ def result(out: Path, cell: Cell, scenarios: int) -> Result:
     """What has been played of the cell; of a last line that a kill cut short nothing is taken."""
     found = Result()
     file = _file(out, cell)
-    for text in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    for text in whole_lines(file):
         try:
             line = json.loads(text)
-        except ValueError:
-            break
+        except ValueError as error:
+            raise SettingError(f"{file}: {error}: delete the file") from error
         if missing := {"first", "seconds", *_LISTS} - set(line):
             raise SettingError(f"{file}: a line without {min(missing)}: delete the file")
         if line["first"] != len(found.adversary):
@@ -255,13 +255,6 @@ def _attacker(laboratory: Laboratory, cell: Cell) -> Agent:
 
 def _file(out: Path, cell: Cell) -> Path:
     return out / "cells" / f"{cell.name}.jsonl"
-
-
-def _cut_to_whole_lines(file: Path) -> None:
-    """Take away a last line that a kill cut short."""
-    if file.exists():
-        whole = file.read_bytes()
-        file.write_bytes(whole[: whole.rfind(b"\n") + 1])
 
 
 def _append(out: Path, cell: Cell, line: dict[str, Any]) -> None:
