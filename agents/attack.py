@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advgames import attacks
 from advgames.access import PerturbationAccess
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.agents.sides import Attacker
 from advgames.errors import AccessError, SettingError, UnknownNameError
 from advgames.games.perturbation_access import SoftLabelAccess, WhiteBoxAccess
@@ -142,10 +142,8 @@ class Ensemble(Attacker):
 
     def memory(self) -> dict[str, Tensor]:
         """The members' memories, by their place."""
-        return {f"{i}/{n}": value for i, member in enumerate(self.members) for n, value in member.memory().items()}
+        return pack(dict(enumerate(self.members)))
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take them back."""
-        for i, member in enumerate(self.members):
-            own = {n.partition("/")[2]: value for n, value in memory.items() if n.partition("/")[0] == str(i)}
-            member.restore(own)
+        unpack(memory, dict(enumerate(self.members)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from advgames.access import Kind, require
 from advgames.errors import SettingError
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "pack", "unpack"]
 
 
 class Agent(ABC):
@@ -61,6 +61,18 @@ class Agent(ABC):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
         return f"{type(self).__name__}({shown})"
+
+
+def pack(agents: Mapping[Any, Agent]) -> dict[str, Tensor]:
+    """The memories of several agents as one: ``name/what``."""
+    return {f"{name}/{what}": kept for name, agent in agents.items() for what, kept in agent.memory().items()}
+
+
+def unpack(memory: Mapping[str, Tensor], agents: Mapping[Any, Agent]) -> None:
+    """Give every agent its part of what :func:`pack` made."""
+    for name, agent in agents.items():
+        own = f"{name}/"
+        agent.restore({what.removeprefix(own): kept for what, kept in memory.items() if what.startswith(own)})
 
 
 class _Unknown:

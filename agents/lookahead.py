@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advgames import rng
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.agents.level_k import LevelK
 from advgames.errors import SettingError
 from advgames.games.poisoning import LEAST_LOSS
@@ -89,14 +89,13 @@ class Lookahead(Agent):
         if not self._seen:
             return {}
         inputs, labels = (torch.stack(parts, 1) for parts in zip(*self._seen, strict=True))
-        base = {f"base.{name}": value for name, value in self._players[0].memory().items()}
-        return {"inputs": inputs, "labels": labels} | base
+        return {"inputs": inputs, "labels": labels} | pack({"base": self._players[0]})
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave."""
         parts = [memory[name].unbind(1) for name in ("inputs", "labels")] if memory else [(), ()]
         self._seen = list(zip(*parts, strict=True))
-        self._players[0].restore({n.removeprefix("base."): v for n, v in memory.items() if n.startswith("base.")})
+        unpack(memory, {"base": self._players[0]})
 
     def _imagined(self, moves: Tensor, inputs: Tensor, access: PoisoningAccess) -> Tensor:
         """The loss in the end of every move, in the mean over draws of what is to come, (G, C)."""

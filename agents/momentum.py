@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advgames.access import PerturbationAccess
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.errors import AccessError, SettingError
 
 __all__ = ["Momentum"]
@@ -65,10 +65,10 @@ class Momentum(Agent):
     def memory(self) -> dict[str, Tensor]:
         """All histories, and the inner agent's memory."""
         own = {} if self._history is None else {"history": self._history}
-        return own | {f"agent.{name}": value for name, value in self.agent.memory().items()}
+        return own | pack({"agent": self.agent})
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back the histories (a copy)."""
         history = memory.get("history")
         self._history = None if history is None else history.clone()
-        self.agent.restore({n.removeprefix("agent."): v for n, v in memory.items() if n.startswith("agent.")})
+        unpack(memory, {"agent": self.agent})

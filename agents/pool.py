@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advgames import rng
 from advgames.access import Access, require
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.errors import SettingError
 
 __all__ = ["Pool"]
@@ -71,16 +71,13 @@ class Pool(Agent):
 
     def memory(self) -> dict[str, Tensor]:
         """Who plays which match, and what these remember."""
-        kept = {f"{n}/{name}": value for n in self._playing for name, value in self.agents[n].memory().items()}
-        return {"drawn": self.drawn, **kept}
+        return {"drawn": self.drawn} | pack({n: self.agents[n] for n in self._playing})
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave, after :meth:`reset`."""
         self.drawn = memory["drawn"].clone()
         self._playing = sorted(set(self.drawn.tolist()))
-        for n in self._playing:
-            own = {name.removeprefix(f"{n}/"): v for name, v in memory.items() if name.startswith(f"{n}/")}
-            self.agents[n].restore(own)
+        unpack(memory, {n: self.agents[n] for n in self._playing})
 
     def _picked(self, actions: Mapping[int, Tensor]) -> Tensor:
         first = next(iter(actions.values()))

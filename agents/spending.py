@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games.poisoning import LEAST_LOSS
 from advgames.games.poisoning_access import PoisoningAccess
@@ -81,10 +81,10 @@ class Spending(Agent):
         """What the greedy plan has weighed so far, and the inner player's memory."""
         own = {"gains": torch.stack(self._gains, 1)} if self._gains else {}
         own["largest"] = self._largest
-        return own | {f"agent.{name}": value for name, value in self.agent.memory().items()}
+        return own | pack({"agent": self.agent})
 
     def restore(self, memory: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`memory` gave."""
         self._gains = list(memory["gains"].unbind(1)) if "gains" in memory else []
         self._largest = memory["largest"].clone()
-        self.agent.restore({n.removeprefix("agent."): v for n, v in memory.items() if n.startswith("agent.")})
+        unpack(memory, {"agent": self.agent})

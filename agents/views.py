@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advgames import rng
 from advgames.access import Access, PerturbationAccess, WhiteBox, require
-from advgames.agents.base import Agent
+from advgames.agents.base import Agent, pack, unpack
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games.perturbation_access import SoftLabelAccess
 from advgames.games.poisoning import LEAST_LOSS
@@ -177,12 +177,11 @@ class StrategyMix(Moves):
 
     def memory(self) -> dict[str, Tensor]:
         """What the agents remember."""
-        return {f"{n}/{name}": v for n, agent in enumerate(self.agents) for name, v in agent.memory().items()}
+        return pack(dict(enumerate(self.agents)))
 
     def restore(self, memory: Seen) -> None:
         """Take back what :meth:`memory` gave."""
-        for n, agent in enumerate(self.agents):
-            agent.restore({name.removeprefix(f"{n}/"): v for name, v in memory.items() if name.startswith(f"{n}/")})
+        unpack(memory, dict(enumerate(self.agents)))
 
 
 class Subspace(Moves):

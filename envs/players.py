@@ -53,11 +53,19 @@ class Hands:
         """
         if agent is None:
             return self._game.null_action(state, player)
+        return agent.act(self._game.observe(state, player), self.begin(state, player, agent))
+
+    def begin(self, state: State, player: str, agent: Player) -> Access:
+        """Reset `agent` for `player` if that is still to be done; its access.
+
+        Raises:
+            AccessError: the game grants the player less than the agent needs.
+        """
         access: Access = self._game.access(state, player)
         if self._begun.get(player) is not agent:
             agent.reset(access)
             self._begun[player] = agent
-        return agent.act(self._game.observe(state, player), access)
+        return access
 
 
 def seat_opponents(opponents: Opponents, role: str, names: Names) -> dict[str, Player | None]:

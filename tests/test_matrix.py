@@ -179,9 +179,9 @@ def test_what_is_no_table_is_refused(task: Any, error: type[Exception], text: st
     [
         (torch.tensor([2, 0]), "numbers from 0 to 1"),
         (torch.tensor([-1, 0]), "numbers from 0 to 1"),
-        (torch.tensor([0.0, 1.0]), "int64"),
+        (torch.tensor([0.0, 1.0]), "integers"),
         (torch.tensor([0]), r"\(2,\)"),
-        ([0, 1], r"got \[0, 1\]"),
+        ([0, 1], "got list"),
     ],
 )
 def test_what_is_no_strategy_is_refused_and_changes_nothing(action: Any, text: str) -> None:

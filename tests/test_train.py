@@ -16,7 +16,7 @@ from advgames.cli import app
 from advgames.errors import AdvgamesError, DataFileError, SettingError, UnknownNameError
 from advgames.games import MatrixGame
 from advgames.training import payoffs
-from advgames.training.train import TrainSpec, train
+from advgames.training.train import Trained, TrainSpec, train
 
 pytest.importorskip("stable_baselines3")
 
@@ -58,6 +58,9 @@ def test_a_best_response_and_double_oracle(tmp_path: Path) -> None:
     assert len(run.exploitability) == 2 and set(run.mixes) == {"row", "column"} and run.reason
     assert [name for name, _, _ in heard if name.startswith("iteration")] == ["iteration 1", "iteration 2"]
     assert run.table().players == ("row", "column")
+    assert [len(group.seeds) for group in run.table().groups] == [8]  # a sample per match
+    read = Trained.model_validate_json((tmp_path / "oracle" / "result.json").read_text())
+    assert read.model_dump() == run.model_dump() and read.table().payoff.tolist() == run.table().payoff.tolist()
 
 
 def test_players_have_learners_of_their_own(tmp_path: Path) -> None:

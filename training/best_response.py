@@ -223,16 +223,12 @@ def _check(game: Game[Any], role: str, recipe: LearningRecipe) -> None:
 
 def _try_out(game: Game[Any], players: Mapping[str, Player | None]) -> None:
     """One round by the opponents, so that who cannot play is found out before anything is trained."""
-    state = game.reset([0])
+    from advgames.envs.players import Hands
+
+    state, hands = game.reset([0]), Hands(game)
     for player, agent in players.items():
         if agent is not None:
-            agent.reset(game.access(state, player))
+            hands.begin(state, player, agent)
     while not game.over(state) and state.round == 0:
-        moves = {}
-        for player in game.movers(state):
-            agent = players.get(player)
-            if agent is None:
-                moves[player] = game.null_action(state, player)
-            else:
-                moves[player] = agent.act(game.observe(state, player), game.access(state, player))
+        moves = {player: hands.move(state, player, players.get(player)) for player in game.movers(state)}
         state, _, _ = game.step(state, moves)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from advgames.agents import Agent
+from advgames.agents.base import pack, unpack
 from advgames.files import replace_whole
 
 __all__ = ["Checkpoint"]
@@ -62,8 +63,7 @@ class Checkpoint:
         """Write everything, so that the file is either the old one or the whole new one."""
         flat = {f"state/{name}": value for name, value in state.to_dict().items()}
         flat |= {f"totals/{player}": total for player, total in totals.items()}
-        for player, agent in agents.items():
-            flat |= {f"agent.{player}/{name}": value for name, value in agent.memory().items()}
+        flat |= pack({f"agent.{player}": agent for player, agent in agents.items()})
         numbers = {name: value for name, value in flat.items() if not isinstance(value, Tensor)}
         # one storage each: the file format refuses tensors that share memory
         tensors = {name: value.clone().contiguous() for name, value in flat.items() if isinstance(value, Tensor)}
@@ -78,8 +78,7 @@ class Checkpoint:
         """(state, totals, curves, spent) as saved; agents (already reset) take their memories back."""
         flat, metadata = self._read(device)
         flat |= json.loads(metadata["numbers"])
-        for player, agent in agents.items():
-            agent.restore(_under(flat, f"agent.{player}/"))
+        unpack(flat, {f"agent.{player}": agent for player, agent in agents.items()})
         state = state_type.from_dict(_under(flat, "state/"))
         return state, _under(flat, "totals/"), json.loads(metadata["curves"]), json.loads(metadata["spent"])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, PrivateAttr
 
 from advgames.agents import View
 from advgames.equilibrium import EmpiricalGame
@@ -120,9 +120,12 @@ class Trained(Settings):
     exploitability: list[float] = Field(default_factory=list)
     mixes: dict[str, dict[str, float]] = Field(default_factory=dict)
     reason: str = ""
+    _game: EmpiricalGame | None = PrivateAttr(None)
 
     def table(self) -> EmpiricalGame:
-        """The payoffs as a game, one sample per cell."""
+        """The payoffs as a game: a sample per match after a training, and only the means when read from a file."""
+        if self._game is not None:
+            return self._game
         return EmpiricalGame.from_matrix(self.payoff, self.column_payoff, self.rows, self.columns, self.players)
 
 
@@ -191,6 +194,7 @@ def train(
         column_payoff=table.column_payoff.tolist(),
         **found,
     )
+    result._game = table
     write_whole(folder / "result.json", json.dumps(result.model_dump(mode="json"), indent=1) + "\n")
     return result
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advgames.access import Access
-from advgames.errors import PhaseError, SettingError
+from advgames.errors import PhaseError, SettingError, UnknownNameError
 from advgames.games.spaces import Observation, Space
 from advgames.settings import Settings
 
@@ -236,6 +236,11 @@ class Game(ABC, Generic[S]):
     def _check_player(self, player: str) -> None:
         if player not in self.players:
             raise SettingError(f"{self.name} has players {', '.join(self.players)}, not {player!r}")
+
+    def _refuse_per_match(self, per_match: Mapping[str, Any]) -> None:
+        """For games in which nothing can differ between matches."""
+        if per_match:
+            raise UnknownNameError("setting per match", min(per_match), (), self.name)
 
     def _next_phase(self, state: S, **changes: Any) -> S:
         """The state after a phase that is not the last of its round."""

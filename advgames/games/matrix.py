@@ -12,10 +12,9 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from advgames import rng
-from advgames.errors import ActionError, UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs, State
 from advgames.games.matrix_access import MatrixAccess
-from advgames.games.spaces import Box, Classes, Observation, Space
+from advgames.games.spaces import Box, Classes, Observation
 from advgames.settings import Settings, parse, precision
 from advgames.tasks.payoff_tables import PayoffTable, load_payoff_table
 
@@ -104,8 +103,7 @@ class MatrixGame(Game[MatrixState]):
         Raises:
             UnknownNameError: something is named that could differ between matches: nothing can.
         """
-        if per_match:
-            raise UnknownNameError("setting per match", min(per_match), (), self.name)
+        self._refuse_per_match(per_match)
         keys = rng.seed_tensor(seeds, self.device)
         return MatrixState(0, 0, keys, torch.full((len(keys), self.horizon, 2), _NOTHING, device=self.device))
 
@@ -133,7 +131,7 @@ class MatrixGame(Game[MatrixState]):
             answers=self._answers(player),
         )
 
-    def action_space(self, player: str) -> Space:
+    def action_space(self, player: str) -> Classes:
         """The number of a strategy."""
         return Classes((), self.table.shape[1 + self._side(player)])
 
@@ -178,7 +176,8 @@ class MatrixGame(Game[MatrixState]):
     def _move(self, state: MatrixState, actions: Actions) -> tuple[MatrixState, Payoffs, Tensor]:
         played = state.played.clone()
         for player, action in actions.items():
-            played[:, state.round, self._side(player)] = self._strategy(player, action, len(state.seeds))
+            strategies = self.action_space(player).checked(action, len(state.seeds), self.device, player)
+            played[:, state.round, self._side(player)] = strategies
         if state.phase + 1 < len(self.phases):
             following, paid = self._next_phase(state, played=played), self.table.new_zeros(2, len(state.seeds))
         else:
@@ -187,17 +186,6 @@ class MatrixGame(Game[MatrixState]):
             paid = self.table[:, row, column] / self.horizon
         payoffs = {player: paid[side].clone() for side, player in enumerate(self.players)}
         return following, payoffs, torch.full_like(state.seeds, self.over(following), dtype=torch.bool)
-
-    def _strategy(self, player: str, action: Tensor, matches: int) -> Tensor:
-        count = self.table.shape[1 + self._side(player)]
-        if not isinstance(action, Tensor) or action.dtype != torch.int64 or action.shape != (matches,):
-            got = f"{action.dtype} of shape {tuple(action.shape)}" if isinstance(action, Tensor) else repr(action)
-            raise ActionError(f"{player}: expected the number of a strategy per match, int64 ({matches},), got {got}")
-        if action.device != self.table.device:
-            raise ActionError(f"{player}: the action lies on {action.device}, the game on {self.table.device}")
-        if not bool(((action >= 0) & (action < count)).all()):
-            raise ActionError(f"{player}: strategies are numbers from 0 to {count - 1}, got {action.tolist()[:8]}")
-        return action
 
     def _answers(self, player: str) -> bool:
         """Whether a player sees the other's move of the round."""

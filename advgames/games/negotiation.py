@@ -21,7 +21,6 @@ from advgames.dialogue.acts import (
 from advgames.dialogue.corpus import read_scenarios
 from advgames.dialogue.speech import turned
 from advgames.dialogue.splits import ITEMS, MOST, NO_DEAL, mirrored
-from advgames.errors import UnknownNameError
 from advgames.games.base import Actions, Game, Payoffs
 from advgames.games.negotiation_access import NegotiationAccess
 from advgames.games.negotiation_features import act_features, act_space
@@ -121,8 +120,7 @@ class NegotiationGame(Game[NegotiationState]):
         Raises:
             UnknownNameError: something is named that could differ between matches: nothing can.
         """
-        if per_match:
-            raise UnknownNameError("setting per match", min(per_match), (), self.name)
+        self._refuse_per_match(per_match)
         keys = rng.seed_tensor(seeds, self.device)
         pairs = self.task.scenarios(keys)
         matches, turns = len(keys), self.settings.max_turns

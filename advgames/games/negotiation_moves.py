@@ -13,7 +13,7 @@ from advgames.dialogue.grammar import Grammar
 from advgames.dialogue.speech import free_mask
 from advgames.dialogue.splits import NO_DEAL, NUM_SPLITS, legal_splits
 from advgames.dialogue.vocabulary import Vocabulary
-from advgames.errors import ActionDeviceError, ActionDtypeError, ActionError, ActionShapeError
+from advgames.errors import ActionError
 from advgames.games.negotiation_settings import NegotiationSettings
 from advgames.games.negotiation_state import NegotiationState
 from advgames.games.spaces import Classes
@@ -22,7 +22,6 @@ __all__ = ["UNREADABLE", "Moves", "Said"]
 
 UNREADABLE = NO_DEAL + 1  # what an illegal choice becomes where that is an outcome
 _CHOICES = NO_DEAL + 1
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class Said(NamedTuple):
@@ -126,7 +125,7 @@ class Moves:
         Raises:
             ActionError: it is not legal; nothing has changed.
         """
-        move = self._checked(move, active, player)
+        move = self.space.checked(move, len(active), active.device, player)
         if self.by_act:
             return self._act(state, active, legal, move, player)
         if self.by_word:
@@ -139,7 +138,7 @@ class Moves:
         Raises:
             ActionError: it is not legal; nothing has changed.
         """
-        move = self._checked(move, active, player)
+        move = self.space.checked(move, len(active), active.device, player)
         self._refuse(
             ~active & (move != self.pass_all(active)).reshape(len(move), -1).any(-1),
             lambda g: f"{player}: match {g} has ended: only passing is legal",
@@ -251,23 +250,6 @@ class Moves:
             return active & ~allowed
         self._refuse(~allowed & active, text)
         return torch.zeros_like(active)
-
-    def _checked(self, move: Tensor, active: Tensor, player: str) -> Tensor:
-        """A move of numbers that the space knows, as int64."""
-        shape = (len(active),) if self.masked else (len(active), 1 + self.max_words)
-        if not isinstance(move, Tensor) or move.dtype not in _INTEGERS:
-            kind = str(move.dtype) if isinstance(move, Tensor) else type(move).__name__
-            raise ActionDtypeError(f"{player}: expected a tensor of integers, got {kind}")
-        if tuple(move.shape) != shape:
-            raise ActionShapeError(f"{player}: expected a move of shape {shape}, got {tuple(move.shape)}")
-        if move.device != active.device:
-            raise ActionDeviceError(f"{player}: the move lies on {move.device}, the game on {active.device}")
-        move = move.long()  # before numbers are compared that smaller types do not hold
-        self._refuse(
-            ((move < 0) | (move >= self.space.n)).reshape(len(move), -1).any(-1),
-            lambda g: f"{player}: moves are numbers from 0 to {self.space.n - 1}, got {move[g].tolist()} in match {g}",
-        )
-        return move
 
     def _bad_word(self, word: int, said: int, active: bool, match: int, player: str) -> str:
         names = self.vocabulary

@@ -6,6 +6,10 @@ import math
 import string
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from advgames.errors import ActionDeviceError, ActionDtypeError, ActionError, ActionShapeError
 from advgames.threat import Norm
 
 __all__ = ["MASK", "PRINTABLE", "Ball", "Box", "Classes", "Mask", "Observation", "Space", "Text"]
@@ -38,6 +42,28 @@ class Classes:
     shape: tuple[int, ...]
     n: int
 
+    def checked(self, move: Tensor, matches: int, device: torch.device, player: str) -> Tensor:
+        """A move of every match, (G, *shape), as int64.
+
+        Raises:
+            ActionDtypeError, ActionShapeError, ActionDeviceError, ActionError: it is none.
+        """
+        shape = (matches, *self.shape)
+        if not isinstance(move, Tensor) or move.dtype not in _INTEGERS:
+            kind = str(move.dtype) if isinstance(move, Tensor) else type(move).__name__
+            raise ActionDtypeError(f"{player}: expected a tensor of integers, got {kind}")
+        if tuple(move.shape) != shape:
+            raise ActionShapeError(f"{player}: expected a move of shape {shape}, got {tuple(move.shape)}")
+        if move.device != device:
+            raise ActionDeviceError(f"{player}: the move lies on {move.device}, the game on {device}")
+        move = move.long()  # before numbers are compared that smaller types do not hold
+        bad = ((move < 0) | (move >= self.n)).reshape(matches, -1).any(-1)
+        if bool(bad.any()):
+            match = int(bad.long().argmax())
+            got = move[match].tolist()
+            raise ActionError(f"{player}: moves are numbers from 0 to {self.n - 1}, got {got} in match {match}")
+        return move
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -53,6 +79,8 @@ class Text:
     length: int
     characters: str = PRINTABLE
 
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 Space = Box | Ball | Classes | Mask | Text
 Observation = dict[str, Space]

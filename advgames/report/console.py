@@ -53,7 +53,8 @@ def payoff_grid(table: CellTable) -> Group:
         grid.add_column(escape(column), justify="right")
     for row, cells in zip(table.rows, table.cells(), strict=True):
         grid.add_row(escape(row), *map(escape, cells))
-    return _titled(f"payoff of the {table.players[0]} ({table.method_text()})", grid)
+    known = f" ({table.method_text()})" if bool((table.count > 1).any()) else ""
+    return _titled(f"payoff of the {table.players[0]}{known}", grid)
 
 
 def equilibrium_lines(solution: Solution) -> list[str]:
