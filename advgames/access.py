@@ -72,6 +72,11 @@ class Access:
         """Seeds (G,) for this player's own randomness, fresh each round."""
         return rng.bits(self._noise_keys, "seeds", self.round, ()) & 0x7FFFFFFFFFFFFFFF
 
+    @property
+    def match_seeds(self) -> Tensor:
+        """Seeds (G,) for this player's own randomness, the same throughout a match."""
+        return rng.bits(self._noise_keys, "match", 0, ()) & 0x7FFFFFFFFFFFFFFF
+
     def pick(self, count: int) -> Tensor:
         """One of `count`, (G,): by this player's randomness, and apart from every other draw of it."""
         return (rng.bits(self._noise_keys, "pick", self.round, ()) & 0x7FFFFFFFFFFFFFFF) % count

@@ -55,8 +55,8 @@ class Pool(Agent):
             AccessError: the access granted is below what an agent that may be drawn needs.
         """
         require(access, self.needs, repr(self), self.kind)
-        until = torch.tensor(self.weights, dtype=torch.float64, device=access.noise_seeds.device).cumsum(0)
-        chance = rng.uniform(access.noise_seeds, "pool", 0, (1,), dtype=torch.float64)
+        until = torch.tensor(self.weights, dtype=torch.float64, device=access.match_seeds.device).cumsum(0)
+        chance = rng.uniform(access.match_seeds, "pool", 0, (1,), dtype=torch.float64)
         self.drawn = torch.searchsorted(until / until[-1], chance)[:, 0]
         members = self.drawn.tolist()
         self.met.update(members)

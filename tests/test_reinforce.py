@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from negotiating import PLAIN
 from test_negotiator import LINES, WORDS, model
 
+from advgames.agents import Pool
 from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.corpus import Corpus
 from advgames.dialogue.speech import free_words
@@ -136,10 +137,11 @@ def test_either_seat_can_learn() -> None:
         assert training.history[0]["reward"] == (gain if side == "attacker" else -gain)
 
 
-def test_adversarial_training_alternates_and_resumes() -> None:
+@pytest.mark.parametrize("meets", ["present", "all"])
+def test_adversarial_training_alternates_and_resumes(meets: Literal["present", "all"]) -> None:
     """The target moves in even turns and the adversary in odd ones; stopped between turns it goes on exactly."""
     play, corpus = game(), Corpus.of(LINES, WORDS)
-    recipe = DuelRecipe(rounds=2, dialogues=3)
+    recipe = DuelRecipe(rounds=2, dialogues=3, meets=meets)
 
     def duel(seed: int = 3) -> AdversarialTraining:
         return AdversarialTraining(play, model(seed=seed), model(seed=seed + 1), recipe, corpus)
@@ -162,6 +164,30 @@ def test_adversarial_training_alternates_and_resumes() -> None:
     assert rest.advantage == whole.advantage
     for name, value in whole.target.state_dict().items():
         assert torch.equal(value, rest.target.state_dict()[name]), name
+
+
+def test_a_target_that_meets_all_meets_those_given_and_every_adversary_that_there_was() -> None:
+    given = model(seed=5)
+    duel = AdversarialTraining(
+        game(), model(seed=3), model(seed=4), DuelRecipe(rounds=2, dialogues=3, meets="all"), past=[given]
+    )
+    seen = []
+    for turn in range(4):
+        opponent = duel.learner().opponent
+        if turn % 2:  # the adversary meets the target as it stands
+            assert isinstance(opponent, NeuralNegotiator) and opponent.weights is duel.target
+        else:
+            assert isinstance(opponent, Pool)
+            models = [member.weights for member in opponent.agents if isinstance(member, NeuralNegotiator)]
+            assert models[0] is duel.adversary and models[1] is given
+            seen.append([copy.deepcopy(m.state_dict()) for m in models if not isinstance(m, str)])
+        duel.step()
+    assert [len(models) for models in seen] == [2, 3]
+    first, second = seen
+    assert all(torch.equal(first[0][name], second[2][name]) for name in first[0])  # as it was before it learned
+    assert any(not torch.equal(first[0][name], second[0][name]) for name in first[0])
+    with pytest.raises(SettingError, match="meets"):
+        DuelRecipe(meets="some")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("turn", [0, 1])

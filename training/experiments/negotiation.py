@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -79,13 +79,21 @@ class Laboratory:
         return DuelRecipe(rounds, dialogues, target, adversary)
 
     def path(self, name: str) -> str:
-        """The file of a model, trained now if it is not there: ``sv``, ``rl``, ``robust``, or ``attack-`` and these."""
+        """The file of a model, trained now if it is not there: ``sv``, ``rl``, ``robust`` (the thesis's alternation),
+        ``robust-all`` (ours: against all adversaries so far), or ``attack-`` and these."""
         file = self.out / f"{name}.safetensors"
         if not file.exists():
-            makers = {"sv": self._supervised, "rl": self._reinforced, "robust": self._robust}
+            makers: dict[str, Callable[[], Negotiator]] = {
+                "sv": self._supervised,
+                "rl": self._reinforced,
+                "robust": lambda: self._robust("present"),
+                "robust-all": lambda: self._robust("all"),
+            }
             target = name.removeprefix("attack-")
             if target not in makers:
-                raise SettingError(f"no model is called {name!r}: known are sv, rl, robust, and attack- before these")
+                raise SettingError(
+                    f"no model is called {name!r}: known are {', '.join(makers)}, and attack- before these"
+                )
             model = makers[name]() if name in makers else self._attack(target)
             save_negotiator(model, file)
         self._part(name).unlink(missing_ok=True)
@@ -119,21 +127,24 @@ class Laboratory:
 
     def _attack(self, target: str) -> Negotiator:
         recipe = self._recipe(reward="advantage", supervised_every=0, baseline=BASELINE, batch_size=4)
-        start = "rl" if target == "robust" else target
+        start = "sv" if target == "sv" else "rl"
         opponent = NeuralNegotiator(self.path(target))
         return self._learn(
             f"attack-{target}", Reinforce(self.game(adversarial=True), self.model(start), opponent, recipe)
         )
 
-    def _robust(self) -> Negotiator:
+    def _robust(self, meets: Literal["present", "all"]) -> Negotiator:
+        name = "robust" if meets == "present" else "robust-all"
+        recipe = replace(self.duels, meets=meets)
+        past = [self.model("rl")] if meets == "all" else []
         game = self.game(adversarial=True)
-        duel = AdversarialTraining(game, self.model("rl"), self.model("attack-rl"), self.duels, self.corpus())
+        duel = AdversarialTraining(game, self.model("rl"), self.model("attack-rl"), recipe, self.corpus(), past)
 
         def told() -> None:
             done = f"{duel.turn} of {2 * duel.recipe.rounds} turns and {duel.done} dialogues"
-            _say(f"robust: {done}, advantage {duel.advantage:.2f}")
+            _say(f"{name}: {done}, advantage {duel.advantage:.2f}")
 
-        self._resumed("robust", duel, lambda: duel.step(STEP), told, repr(duel.recipe))
+        self._resumed(name, duel, lambda: duel.step(STEP), told, repr(duel.recipe))
         return duel.target
 
     def _recipe(self, **changes: Any) -> ReinforceRecipe:

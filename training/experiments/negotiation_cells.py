@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Cell:
             ``transfer``, ``rl-attack``, ``reactive``, ``preemptive``, ``ra-pa-da``, ``ra-pa-ta``; ``forced`` is the
             reactive one as the released program counts it: after the first attack the talk is over, whether or not the
             target would have ended it.
-        target: ``sv``, ``rl`` or ``robust``.
+        target: ``sv``, ``rl``, ``robust``, or ``robust-all``, ours, beside the paper's figures for ``robust``.
         paper: score of the adversary, of the target, and PAR in per cent, where it was published.
         agreement: the paper's, in per cent.
         n: the utterance with which a fixed-turn attack begins.
@@ -67,7 +67,7 @@ class Cell:
 
 
 # Tables 3.10, 3.14 and 3.15; the first cell is that of the negotiators' own authors (Lewis et al. 2017, Table 1)
-CELLS = (
+_PUBLISHED = (
     Cell("supervised", "sv", (5.4, 5.5, None), 87.9),
     Cell("none", "sv", (7.23, 4.55, 75.79), 89.57),
     Cell("none", "rl", (5.05, 5.00, 44.70), 76.36),
@@ -103,6 +103,7 @@ CELLS = (
     Cell("reactive", "rl", (8.72, 3.77, 90.23), words=8),
     Cell("reactive", "robust", (8.83, 4.31, 80.76), words=8),
 )
+CELLS = (*_PUBLISHED, *(replace(cell, target="robust-all") for cell in _PUBLISHED if cell.target == "robust"))
 
 
 class Interrupted(NeuralNegotiator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_models", "orderings", "tables"]
 
 _ROWS = ("none", "transfer", "rl-attack", "reactive", "preemptive", "ra-pa-da", "ra-pa-ta")
-_NAMES = {"sv": "SV", "rl": "RL", "robust": "adversarially trained"}
+_NAMES = {"sv": "SV", "rl": "RL", "robust": "adversarially trained", "robust-all": "the same against all adversaries"}
 
 
 def tables(out: Path, scenarios: int) -> str:
@@ -49,8 +50,8 @@ def orderings(out: Path, scenarios: int) -> list[str]:
         claims.append((f"{target}: RL attack > transfer", ("rl-attack", target), ("transfer", target)))
         for other in ("transfer", "rl-attack", "reactive", "preemptive"):
             claims.append((f"{target}: RA+PA+DA > {other}", ("ra-pa-da", target), (other, target)))
-    for attack in _ROWS[1:]:
-        claims.append((f"adversarial training lowers {attack}", (attack, "rl"), (attack, "robust")))
+    for target, attack in itertools.product(("robust", "robust-all"), _ROWS[1:]):
+        claims.append((f"adversarial training lowers {attack} ({target})", (attack, "rl"), (attack, target)))
     lines = []
     for text, more, less in claims:
         one, two = gain.get((*more, 2)), gain.get((*less, 2))
@@ -63,7 +64,7 @@ def describe_models(laboratory: Laboratory) -> str:
     """Test perplexity of each model that there is, and how well it predicts outcomes."""
     lines = ["| model | test perplexity | outcome loss | outputs right % |", "|---|---|---|---|"]
     corpus = laboratory.corpus("test")
-    for name in ("sv", "rl", "robust"):
+    for name in _NAMES:
         if (laboratory.out / f"{name}.safetensors").exists():
             losses = evaluate(laboratory.model(name), corpus)
             lines.append(f"| {name} | {losses.perplexity:.2f} | {losses.outcome:.3f} | {100 * losses.correct:.1f} |")
