@@ -27,7 +27,8 @@ class Access:
     """Base: the player's name and role, and its own randomness.
 
     Attributes:
-        player: its name.
+        game: the game's name.
+        player: its own.
         sign: +1 where the player wants the utility up, -1 where it wants it down.
         round: rounds played so far.
         horizon: rounds of the match.
@@ -45,6 +46,7 @@ class Access:
     def __init__(
         self,
         *,
+        game: str,
         player: str,
         sign: float,
         round: int,
@@ -53,6 +55,7 @@ class Access:
         action_space: Space,
         observation_space: Observation,
     ) -> None:
+        self.game = game
         self.player = player
         self.action_space = action_space
         self.observation_space = observation_space

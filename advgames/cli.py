@@ -286,9 +286,13 @@ def train(
 
     _console().print(payoff_grid(CellTable.from_game(found.table())))
     if found.exploitability:
-        listed = ", ".join(f"{value:.4g}" for value in found.exploitability)
         what = "of each level" if spec.method == "ladder" else "of each iteration's mixes"
-        typer.echo(f"exploitability {what}, estimated: {listed}")
+        least, most = (choose(each for step in found.budget for each in step.values()) for choose in (min, max))
+        budget = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        typer.echo(f"exploitability {what}, by replies that took {budget} decisions to learn (an estimate):")
+        for value, intervals in zip(found.exploitability, found.intervals, strict=True):
+            known = [half for half in intervals.values() if half is not None]
+            typer.echo(f"  {value:.4g}" + (f" ± {sum(known):.2g}" if len(known) == len(intervals) else ""))
     _say(f"players and result.json in {out}")
 
 

@@ -35,6 +35,7 @@ class Manifest(Settings):
         kind: of that game, as :attr:`advgames.access.Access.kind`.
         level: one more than that of who it answers.
         opponents: who sat in the other seats.
+        met: of those that were pools, how many matches each member was met in.
         algorithm, options, steps, seed: how it was trained.
         masked: whether illegal actions were ruled out while it learned.
         view: what it sees and does, as :meth:`~advgames.agents.View.describe` tells it; None: as the game has it.
@@ -49,6 +50,7 @@ class Manifest(Settings):
     kind: Kind
     level: NonNegativeInt = 1
     opponents: str = ""
+    met: dict[str, dict[str, NonNegativeInt]] = Field(default_factory=dict)
     algorithm: str
     options: dict[str, Any] = Field(default_factory=dict)
     steps: NonNegativeInt = 0
@@ -85,11 +87,14 @@ class RLLevelK(Agent):
 
         Raises:
             AccessError: the game is of another kind, or grants less than its view needs.
-            SettingError: the seat is not the one that it was trained for, or in a game with other spaces.
+            SettingError: the game or the seat is not the one that it was trained for, or has other spaces here.
         """
         super().reset(access)
-        if access.player != self.manifest.role:
-            raise SettingError(f"{self!r} was trained as the {self.manifest.role}, and cannot play the {access.player}")
+        if (access.game, access.player) != (self.manifest.game, self.manifest.role):
+            raise SettingError(
+                f"{self!r} was trained as the {self.manifest.role} of {self.manifest.game}, and cannot play the "
+                f"{access.player} of {access.game}"
+            )
         self.policy.to(access.noise_seeds.device)
         self._round, self._drawn = access.round, 0
         self.view.reset(access)
@@ -102,7 +107,7 @@ class RLLevelK(Agent):
     def act(self, observation: Mapping[str, Tensor], access: Any) -> Tensor:
         """The action of every match, (G, ...)."""
         seen = self.view.observe(observation, access)
-        mask = seen.get(MASK)
+        mask = seen.get(MASK, None if self.view.moves else observation.get(MASK))
         if not self.manifest.masked:
             seen.pop(MASK, None)
         if access.round != self._round:

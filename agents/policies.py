@@ -15,7 +15,7 @@ from advgames.games.spaces import MASK, Ball, Box, Classes, Observation, Space
 
 __all__ = ["Head", "ImageEncoder", "Part", "Policy", "head_of", "parts_of"]
 
-HeadKind = Literal["categorical", "multi-categorical", "gaussian", "squashed", "deterministic", "greedy"]
+HeadKind = Literal["categorical", "gaussian", "squashed", "deterministic", "greedy"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -54,12 +54,11 @@ class Head:
     """How an action comes from the last layer's numbers.
 
     Attributes:
-        kind: ``"categorical"`` (logits), ``"multi-categorical"`` (logits of several choices, one after another),
-            ``"gaussian"`` (means, with a standard deviation that depends on nothing, cut to the box), ``"squashed"``
-            (means and log standard deviations, through tanh), ``"deterministic"`` (tanh), or ``"greedy"`` (values of
-            actions, the best is taken).
-        shape: of an action.
-        classes: choices of each entry of a discrete action; 0: real numbers.
+        kind: ``"categorical"`` (logits of choices), ``"gaussian"`` (means, with a standard deviation that depends on
+            nothing, cut to the box), ``"squashed"`` (means and log standard deviations, through tanh),
+            ``"deterministic"`` (tanh), or ``"greedy"`` (values of choices, the best is taken).
+        shape: of an action of real numbers; () for a choice.
+        classes: how many choices there are; 0: real numbers.
         low, high: bounds of real numbers.
     """
 
@@ -126,8 +125,8 @@ def head_of(space: Space, kind: HeadKind) -> Head:
     Raises:
         SettingError: a policy of this kind cannot act there.
     """
-    if isinstance(space, Classes) and kind in ("categorical", "multi-categorical", "greedy"):
-        return Head(kind, space.shape, space.n)
+    if isinstance(space, Classes) and not space.shape and kind in ("categorical", "greedy"):
+        return Head(kind, (), space.n)
     if isinstance(space, Ball) and kind in ("gaussian", "squashed", "deterministic"):
         return Head(kind, space.shape)
     if isinstance(space, Box) and kind in ("gaussian", "squashed", "deterministic"):
@@ -194,12 +193,12 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def chances(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """How likely every choice is, (G, choices, classes), in float64.
+        """How likely every choice is, (G, classes), in float64.
 
         Raises:
             SettingError: the policy chooses greedily, or acts by real numbers.
         """
-        if self.head.kind not in ("categorical", "multi-categorical"):
+        if self.head.kind != "categorical":
             raise SettingError(f"a policy with a {self.head.kind} head has no chances of choices")
         return self._logits(self._out(observation), observation).double().softmax(-1)
 
@@ -211,20 +210,14 @@ class Policy(nn.Module):
         return cast(Tensor, self.body(torch.cat(numbers, -1)))
 
     def _logits(self, out: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
-        logits = out.view(len(out), -1, self.head.classes)
-        if MASK in observation:
-            legal = observation[MASK].view(logits.shape).bool()
-            logits = logits.masked_fill(~legal, -torch.inf)
-        return logits
+        return out.masked_fill(~observation[MASK].bool(), -torch.inf) if MASK in observation else out
 
     def _choice(self, logits: Tensor, keys: Tensor, deterministic: bool, counter: int) -> Tensor:
         if deterministic:
-            choice = logits.argmax(-1)
-        else:
-            until = logits.double().softmax(-1).cumsum(-1)
-            drawn = rng.uniform(keys, "policy", counter, (until.shape[1], 1), dtype=torch.float64)
-            choice = torch.searchsorted(until / until[..., -1:], drawn)[..., 0]
-        return choice.view(-1, *self.head.shape)
+            return logits.argmax(-1)
+        until = logits.double().softmax(-1).cumsum(-1)
+        drawn = rng.uniform(keys, "policy", counter, (1,), dtype=torch.float64)
+        return torch.searchsorted(until / until[:, -1:], drawn)[:, 0]
 
     def _point(self, out: Tensor, keys: Tensor, deterministic: bool, counter: int) -> Tensor:
         head = self.head

@@ -356,9 +356,13 @@ class View:
         """
         from advgames.agents.dialogue_view import DialogueActs  # which is one of these
 
+        if unknown := sorted(set(described) - {"features", "moves"}):
+            raise UnknownNameError("field of a view", unknown[0], ("features", "moves"))
         try:
             moves = described["moves"]
             if moves == "dialogue-acts":
+                if described["features"] is not None:
+                    raise SettingError("a view of acts has features of its own")
                 return DialogueActs()
             if moves is not None:
                 kinds: dict[str, type[Moves]] = {"strategy-mix": StrategyMix, "subspace": Subspace}

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from advgames.access import Access
@@ -70,6 +71,7 @@ class ViewedGame(Game[Any]):
             setattr(self, name, getattr(game, name))
         self._begun = True
         self._last: tuple[State, dict[str, Tensor]] | None = None
+        self._moved: tuple[State, Tensor, Tensor] | None = None  # a state, an action, what it stands for
 
     @property
     def rules(self) -> Game[Any]:
@@ -86,7 +88,7 @@ class ViewedGame(Game[Any]):
 
     def reset(self, seeds: Sequence[int] | Tensor, **per_match: Sequence[float]) -> Any:
         """Fresh matches."""
-        self._begun, self._last = False, None
+        self._begun, self._last, self._moved = False, None, None
         return self.game.reset(seeds, **per_match)
 
     def observe(self, state: State, player: str) -> dict[str, Tensor]:
@@ -175,11 +177,13 @@ class ViewedGame(Game[Any]):
         return self.game._move(state, given)
 
     def _expanded(self, state: State, action: Tensor) -> Tensor:
-        """The game's action for the learner's.
+        """The game's action for the learner's, found once: it may cost queries, and agents in views remember.
 
         Raises:
             ActionError: it lies outside the learner's space.
         """
+        if self._moved is not None and self._moved[0] is state and torch.equal(self._moved[1], action):
+            return self._moved[2].clone()
         space = self._action_space
         if isinstance(space, Box) and space != self.game.action_space(self.player):
             matches = len(self.game.null_action(state, self.player))
@@ -190,7 +194,9 @@ class ViewedGame(Game[Any]):
                 )
             if not bool(((action >= space.low - _ROUNDING) & (action <= space.high + _ROUNDING)).all()):
                 raise ActionError(f"{self.player}: expected numbers from {space.low} to {space.high}")
-        return self.view.expand(action, self.game.observe(state, self.player), self._access(state))
+        expanded = self.view.expand(action, self.game.observe(state, self.player), self._access(state))
+        self._moved = state, action.clone(), expanded
+        return expanded.clone()
 
     def _access(self, state: State) -> Access:
         """The player's access; the view begins anew with a batch's first."""

@@ -191,6 +191,23 @@ def test_opponents_of_a_pool_stay_for_a_whole_episode() -> None:
     assert [(each == 2).mean() for each in met] == pytest.approx([0.75] * 3, abs=0.13)
 
 
+def test_what_an_opponent_remembers_of_one_match_is_not_anothers() -> None:
+    """Rows against an opponent with a memory go as each match does alone; the memory decides, or this shows nothing."""
+    settings: dict[str, Any] = {"task": "linear-regression", "iterations": 4, "dtype": "float64"}
+
+    def paid(seeds: Any, opponent: str) -> list[list[float]]:
+        env = poisoning_v0.sb3_env("defender", opponent, len(seeds), **settings)
+        env.env.reset()
+        env.seed(seeds[0])
+        env.reset()
+        still = np.zeros((len(seeds), *env.action_space.shape), np.float64)
+        return np.stack([env.step(still)[1] for _ in range(4)], 1).tolist()
+
+    rows = paid(range(5, 8), "random+momentum(beta=0.9)")
+    assert rows == [paid([seed], "random+momentum(beta=0.9)")[0] for seed in range(5, 8)]
+    assert rows != paid(range(5, 8), "random")
+
+
 def test_a_cut_episode_is_not_an_ended_one() -> None:
     """SuperSuit#232: where `max_cycles` cuts, the learner reckons with what would have come; at the end it does not."""
     sb3 = pytest.importorskip("stable_baselines3")

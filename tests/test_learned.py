@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from advgames.agents import Mix, Null, RLLevelK, StrategyMix, View, make_agent
+from advgames.agents import Mix, Null, Pool, RLLevelK, StrategyMix, View, make_agent
 from advgames.agents.learned import FORMAT
 from advgames.envs.sb3 import OpponentVecEnv
 from advgames.errors import (
@@ -75,6 +75,10 @@ def test_a_frozen_policy_is_the_trained_one(name: str, algorithm: str) -> None:
             own["action_mask"] = torch.from_numpy(mask["action_masks"])
         action = policy.act(own, keys, deterministic=True).numpy()
         np.testing.assert_allclose(action, expected, rtol=1e-4, atol=1e-5)
+        if policy.head.kind == "categorical":
+            tensors = {part: torch.from_numpy(np.array(value)) for part, value in seen.items()}
+            drawn = model.policy.get_distribution(tensors, **mask).distribution.probs.detach()
+            torch.testing.assert_close(policy.chances(own).float(), drawn, rtol=1e-4, atol=1e-6)
         seen = env.step(expected)[0]
 
 
@@ -115,7 +119,7 @@ def test_draws_follow_the_policys_distribution() -> None:
     agent.reset(access)
     assert not agent.deterministic
     drawn = agent.act(seen, access)
-    chances = agent.policy.chances(seen)[0, 0].float()
+    chances = agent.policy.chances(seen)[0].float()
     assert chances.max() < 0.6  # hardly trained: it is not greedy
     assert torch.allclose(drawn.bincount(minlength=3) / 4000, chances, atol=4 * (0.25 / 4000) ** 0.5)
     assert torch.equal(drawn[17:18], _first(agent, game, [17]))
@@ -198,6 +202,25 @@ def test_the_same_seed_is_the_same_policy_and_global_generators_are_left_alone(a
     np.random.seed(99)
     random.seed(99)
     assert torch.equal(one, weights(4)) and not torch.equal(one, weights(5))
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "SAC", "TD3"])
+def test_freezing_draws_nothing(algorithm: str) -> None:
+    game = PerturbationGame(**PLANE)
+    model = getattr(pytest.importorskip("stable_baselines3"), algorithm)(
+        "MultiInputPolicy", OpponentVecEnv(game, "attacker", None, 2), seed=0
+    )
+    before = torch.get_rng_state()
+    freeze(model, game, "attacker")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_manifest_says_who_of_a_pool_was_met() -> None:
+    pool = Pool([Mix([1, 0]), Mix([0, 1])], [1, 3])
+    agent = best_response(MatrixGame("matching-pennies"), "row", pool, "PPO", 64, options={"n_steps": 4}, **TINY)
+    met = agent.manifest.met["column"]
+    assert list(met) == [repr(member) for member in pool.agents] and met[repr(Mix([0, 1]))] > met[repr(Mix([1, 0]))]
+    assert sum(met.values()) >= 64 and pool.met
 
 
 def test_no_two_trainings_meet_the_same_matches() -> None:
@@ -300,6 +323,8 @@ def test_progress_is_told() -> None:
         ("matrix", {"steps": 0}, SettingError, "positive"),
         ("matrix", {"net": (8, 0)}, SettingError, "positive"),
         ("matrix", {"options": {"n_step": 4}}, SettingError, "n_step"),
+        ("matrix", {"options": {"seed": 0}}, SettingError, "'seed' is not an option here"),
+        ("matrix", {"options": {"policy_kwargs": {}}}, SettingError, "'policy_kwargs' is not an option here"),
         ("matrix", {"options": {"learning_rate": lambda left: left}}, SettingError, "options are plain values"),
         ("plane", {"options": {"use_sde": True}}, SettingError, "use_sde"),
         ("plane", {"view": View(None, StrategyMix([Null()]))}, UnknownNameError, "Null"),
@@ -338,9 +363,12 @@ def test_texts_cannot_be_learned() -> None:
 def test_players_are_refused_where_they_do_not_belong(tmp_path: Path) -> None:
     game = MatrixGame("rock-paper-scissors")
     agent = best_response(game, "row", "mix", "PPO", 8, options={"n_steps": 2, "batch_size": 4}, **TINY)
+    other_name = MatrixGame("rock-paper-scissors")
+    other_name.name = "another"
     for wrong, role, error, text in (
         (game, "column", SettingError, "was trained as the row"),
         (MatrixGame("matching-pennies"), "row", SettingError, "own_last"),
+        (other_name, "row", SettingError, "row of matrix, and cannot play the row of another"),
         (NegotiationGame(), "attacker", AccessError, "plays a payoff table"),
     ):
         state = wrong.reset([0])

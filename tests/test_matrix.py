@@ -193,6 +193,13 @@ def test_what_is_no_strategy_is_refused_and_changes_nothing(action: Any, text: s
     assert torch.equal(state.played, before)
 
 
+def test_a_device_by_its_number_is_that_device() -> None:
+    game = MatrixGame(device="cpu:0")
+    state = game.reset([0, 1])
+    moves = {player: torch.tensor([0, 1]) for player in game.players}
+    assert game.over(game.step(state, moves)[0])
+
+
 def test_players_of_other_games_are_refused() -> None:
     with pytest.raises(AccessError, match="plays a payoff table"):
         play("matrix", players={"row": "null", "column": "mix"}, seeds=1)

@@ -48,6 +48,15 @@ def test_a_match_draws_what_it_draws_alone_and_keeps_it() -> None:
         assert alone.drawn[0] == pool.drawn[match]
 
 
+def test_a_pool_that_begins_later_draws_the_same() -> None:
+    """In a single match an agent is reset at its first move, which may come rounds after the other's."""
+    pools = Pool([FIRST, SECOND]), Pool([FIRST, SECOND])
+    game, state = began(pools[0], range(32), rounds=2)
+    later, _, _ = game.step(state, {player: torch.zeros(32, dtype=torch.int64) for player in game.players})
+    pools[1].reset(game.access(later, "row"))
+    assert later.round == 1 and torch.equal(pools[0].drawn, pools[1].drawn)
+
+
 def test_a_pool_pays_the_mix_of_what_its_members_pay() -> None:
     game, seeds = PoisoningGame("linear-regression", iterations=4), range(32)
     members = [Null(), LevelK(1), LevelK(2)]

@@ -21,7 +21,15 @@ from advgames.training.train import Trained, TrainSpec, train
 pytest.importorskip("stable_baselines3")
 
 LEARNER = {"algorithm": "PPO", "steps": 16, "num_games": 4, "net": [8], "options": {"n_steps": 4, "batch_size": 8}}
-LADDER = {"method": "ladder", "game": "matrix", "levels": 2, "seeds": 8, "learner": LEARNER, "exploiter": LEARNER}
+LADDER = {
+    "method": "ladder",
+    "game": "matrix",
+    "levels": 2,
+    "seeds": 8,
+    "learner": LEARNER,
+    "exploiter": LEARNER,
+    "exploiters": 2,
+}
 CONFIGS = sorted((Path(str(advgames.training.__file__)).parent / "configs").glob("train-*.yaml"))
 
 
@@ -38,7 +46,13 @@ def test_a_ladder_from_the_command_line_goes_on_and_says_the_same(tmp_path: Path
     told = json.loads(calls[1].stdout)
     assert told == json.loads((out / "result.json").read_text())
     assert told["rows"] == ["level-0", "level-1", "level-2"] and len(told["exploitability"]) == 3
-    assert "payoff of the row" in calls[0].stdout and "exploitability of each level, estimated: " in calls[0].stdout
+    assert (
+        "payoff of the row" in calls[0].stdout
+        and "exploitability of each level, by replies that took 32 decisions" in calls[0].stdout
+    )
+    assert told["budget"] == [{"row": 32, "column": 32}] * 3 and len(told["gains"]) == len(told["intervals"]) == 3
+    for value, gains in zip(told["exploitability"], told["gains"], strict=True):
+        assert value == sum(max(gain, 0.0) for gain in gains.values())
     assert "level-1-row: 16 steps" in calls[0].stderr and "16 steps" not in calls[1].stderr  # nothing was trained again
     agent = RLLevelK.load(out / "level-2-row.safetensors")
     other = RLLevelK.load(out / "level-1-column.safetensors")
@@ -61,6 +75,20 @@ def test_a_best_response_and_double_oracle(tmp_path: Path) -> None:
     assert [len(group.seeds) for group in run.table().groups] == [8]  # a sample per match
     read = Trained.model_validate_json((tmp_path / "oracle" / "result.json").read_text())
     assert read.model_dump() == run.model_dump() and read.table().payoff.tolist() == run.table().payoff.tolist()
+
+
+def test_in_a_best_response_only_its_player_must_be_able_to_learn(tmp_path: Path) -> None:
+    """The attacker alone knows the budget."""
+    spec = {
+        "method": "best-response",
+        "role": "attacker",
+        "game": "poisoning",
+        "task": "linear-regression",
+        "settings": {"budget": 1.0, "iterations": 4},
+        "seeds": 4,
+        "learner": {**LEARNER, "view": {"features": ["inputs", "budget"]}},
+    }
+    assert train(written(tmp_path, spec), tmp_path / "out").rows == ("level-0", "level-1")
 
 
 def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
@@ -105,6 +133,9 @@ def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) ->
         ({"learner": {"algorithm": "PP0"}}, UnknownNameError, "PPO"),
         ({"learner": {"step": 3}}, AdvgamesError, "step"),
         ({"learner": {**LEARNER, "view": {"moves": {"kind": "magic"}}}}, SettingError, "no view"),
+        ({"learner": {**LEARNER, "view": {"featurs": ["own_last"]}}}, UnknownNameError, "features"),
+        ({"learner": {**LEARNER, "view": {"features": ["x"], "moves": "dialogue-acts"}}}, SettingError, "of its own"),
+        ({"exploiters": 0}, AdvgamesError, "exploiters"),
         ({"learners": {"attacker": LEARNER}}, SettingError, "none of the players row, column"),
         ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
         ({"method": "best-response"}, SettingError, "role: a best response needs"),

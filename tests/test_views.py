@@ -295,6 +295,46 @@ def test_looking_twice_costs_no_more_queries() -> None:
     assert env.measures()["queries_attacker"].tolist() == [3.0, 3.0]
 
 
+def test_what_is_seen_of_an_ended_match_costs_nothing() -> None:
+    """Three queries a round, for three points: as many for a learner in a face as for the frozen player."""
+    view, rules = View(["margins"]), {"batch_size": 3, "rounds": 2, "access_attacker": "soft-label"}
+    env = perturbation_v0.sb3_env("attacker", None, 2, views={"attacker": view}, task="polygon", **rules)
+    env.reset()
+    for _ in range(2):
+        _, _, done, infos = env.step(np.zeros((2, *env.action_space.shape), np.float32))
+    assert done.all() and [info["measures"]["queries_attacker"] for info in infos] == [6.0, 6.0]
+
+
+def test_a_viewed_action_is_found_once_in_every_face() -> None:
+    """One match at a time checks an action before it is played: what a mix's agents ask for it they ask once."""
+    view = View(None, StrategyMix(["ensemble(members=random|null)", "null"]))
+    rules = {"task": "polygon", "batch_size": 3, "rounds": 2, "access_attacker": "soft-label", "order": "simultaneous"}
+    single, batch = (
+        perturbation_v0.env(views={"attacker": view}, **rules),
+        perturbation_v0.vector_env(1, views={"attacker": view}, **rules),
+    )
+    single.reset(seed=4)
+    batch.reset(seed=4)
+    for _ in range(2):
+        single.step(np.ones(2, np.float32))
+        single.step(np.zeros(single.action_space("defender_0").shape, np.float32))
+        still = torch.zeros(1, *batch.action_spaces["defender_0"].shape)
+        _, paid, _, _, info = batch.step({"attacker_0": torch.ones(1, 2), "defender_0": still})
+    asked = batch.game.measures(info["final_state"])["queries_attacker"].tolist()
+    assert [single.infos["attacker_0"]["measures"]["queries_attacker"]] == asked and asked[0] > 0
+    assert single.rewards["attacker_0"] == pytest.approx(float(paid["attacker_0"]))
+
+
+def test_a_view_without_the_mask_still_passes_and_is_refused_where_illegal_moves_are_errors() -> None:
+    view = View(["counts", "own_values", "to_do", "progress"])
+    careful, lenient = NegotiationGame(), NegotiationGame(illegal="outcome", first="random")
+    for algorithm in ("PPO", "MaskablePPO"):
+        with pytest.raises(SettingError, match=r"MaskablePPO, or illegal|needs a mask"):
+            best_response(careful, "attacker", "fair", algorithm, 8, view=view)
+    agent = best_response(lenient, "attacker", "fair", "PPO", 8, view=view, **TINY)
+    assert payoffs(lenient, {"attacker": agent, "defender": make_agent("fair")}, range(16))["attacker"].shape == (16,)
+
+
 def test_actions_outside_a_views_space_are_refused() -> None:
     game = PoisoningGame(**R12)
     env = poisoning_v0.vector_env(2, views={"attacker": View(None, StrategyMix(["level-1", "null"]))}, **R12)

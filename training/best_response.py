@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from advgames import rng
 from advgames.agents.learned import Manifest, RLLevelK
+from advgames.agents.pool import Pool
 from advgames.agents.views import View
 from advgames.errors import MissingExtraError, SettingError, UnknownNameError, UnsupportedFormError
 from advgames.games import Classes, Game, Text
@@ -20,7 +21,16 @@ from advgames.training.play import versions
 if TYPE_CHECKING:
     from advgames.envs.players import Opponents, Player
 
-__all__ = ["ALGORITHMS", "Algorithm", "LearningRecipe", "best_response", "prepared", "respond", "usual_options"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "LearningRecipe",
+    "best_response",
+    "prepared",
+    "respond",
+    "try_out",
+    "usual_options",
+]
 
 Told = Callable[[int, float], object]
 
@@ -137,7 +147,12 @@ def respond(
     from advgames.training.sb3 import train
 
     policy, taken = train(seen, manifest.role, players, recipe, told)
-    return RLLevelK(policy, manifest.model_copy(update={"steps": taken}))
+    met = {
+        player: {repr(agent.agents[n]): count for n, count in sorted(agent.met.items())}
+        for player, agent in players.items()
+        if isinstance(agent, Pool)
+    }
+    return RLLevelK(policy, manifest.model_copy(update={"steps": taken, "met": met}))
 
 
 def prepared(
@@ -163,7 +178,7 @@ def prepared(
     role = names.player(role)
     players = seat_opponents(opponents, role, names)
     seen = game if recipe.view is None else ViewedGame(game, role, recipe.view)
-    _check(seen, role, recipe)
+    _check(game, seen, role, recipe)
     manifest = Manifest(
         game=game.name,
         task=str(getattr(getattr(game, "task", None), "name", "")),
@@ -179,7 +194,7 @@ def prepared(
         view=None if recipe.view is None else View.build(recipe.view.describe()).describe(),
         versions=versions() | {name: metadata.version(name) for name in ("stable_baselines3", "sb3_contrib")},
     )
-    _try_out(game, copy.deepcopy(players))
+    try_out(game, players)
     return seen, players, manifest
 
 
@@ -196,8 +211,12 @@ def usual_options(recipe: LearningRecipe) -> dict[str, Any]:
     return {"gamma": 1.0, "n_steps": length, "batch_size": max(2, length * games // 8)}
 
 
-def _check(game: Game[Any], role: str, recipe: LearningRecipe) -> None:
-    """Refuse a recipe that cannot learn to act in the game, or whose result could not be kept."""
+#: what a recipe says by fields of its own
+_TAKEN = ("policy", "env", "seed", "device", "tensorboard_log", "policy_kwargs")
+
+
+def _check(rules: Game[Any], game: Game[Any], role: str, recipe: LearningRecipe) -> None:
+    """Refuse a recipe that cannot learn to act in the game as its view shows it, or whose result could not be kept."""
     name, made, space = recipe.algorithm, ALGORITHMS[recipe.algorithm], game.action_space(role)
     if isinstance(space, Text):
         raise UnsupportedFormError(f"{name} cannot learn where moves are texts")
@@ -205,26 +224,32 @@ def _check(game: Game[Any], role: str, recipe: LearningRecipe) -> None:
     fitting = [other for other, a in ALGORITHMS.items() if (a.choices if choices else a.points)]
     if name not in fitting:
         raise SettingError(f"{name} cannot act in {space}; {', '.join(fitting)} can")
-    if isinstance(space, Classes) and space.shape and not game.lockstep:
-        raise UnsupportedFormError(f"{name} cannot learn utterances of {space.shape[0] - 1} words: use a view of acts")
-    if name == "DQN" and isinstance(space, Classes) and space.shape:
-        raise SettingError(f"DQN takes one choice at a time, the {role} has choices of shape {space.shape}; PPO can")
+    if isinstance(space, Classes) and space.shape:
+        raise UnsupportedFormError(f"{name} makes one choice at a time, not {space.shape[0]}: use a view of acts")
     masked = MASK in game.observation_space(role)
     if made.masked and not masked:
         raise SettingError(f"{name} needs a mask of legal actions, which {game.name} has none of; PPO needs none")
     illegal = getattr(getattr(game, "settings", None), "illegal", None)
-    if masked and not made.masked and (illegal == "error" or recipe.view is not None):
+    under_rules = MASK in rules.observation_space(role)  # there a setting says what an illegal move does; not in views
+    if not made.masked and (illegal == "error" if under_rules else masked):
         raise SettingError(f"{name} tries illegal moves, which end in errors here: MaskablePPO, or illegal='outcome'")
+    if taken := sorted(set(recipe.options) & set(_TAKEN)):
+        raise SettingError(f"options: {taken[0]!r} is not an option here: the recipe has fields for these")
     try:
         json.dumps(dict(recipe.options), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SettingError(f"options: {error}; options are plain values, which the player's file can hold") from error
 
 
-def _try_out(game: Game[Any], players: Mapping[str, Player | None]) -> None:
-    """One round by the opponents, so that who cannot play is found out before anything is trained."""
+def try_out(game: Game[Any], players: Mapping[str, Player | None]) -> None:
+    """One round by copies of some players, so that who cannot play is found out before anything is trained.
+
+    Raises:
+        SettingError, AccessError: one cannot.
+    """
     from advgames.envs.players import Hands
 
+    players = copy.deepcopy(players)
     state, hands = game.reset([0]), Hands(game)
     for player, agent in players.items():
         if agent is not None:

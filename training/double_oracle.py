@@ -60,7 +60,7 @@ class OracleRun:
         population: everybody, the last replies too, and what every pair pays.
         history: the steps.
         reason: ``"tolerance"``: nobody gains more than that; ``"no-new-reply"``: somebody does, by a reply that is in
-            the table already (the solver does not play Nash); ``"max-iterations"``: there may be more.
+            the table already (where the solver does not play Nash); ``"max-iterations"``: there may be more.
     """
 
     game: EmpiricalGame
@@ -102,8 +102,8 @@ def double_oracle(
         start: each player's first strategy; default: level 0.
         max_iterations: at most.
         tolerance: of both players' gains, in the payoffs' unit.
-        patience: in how many iterations on end nobody may gain more than that before it ends: learned replies, each of
-            a seed of its own, now and then miss what there is to gain.
+        patience: for how many iterations on end nobody may gain more than that, or nobody by a new reply, before it
+            ends: learned replies, each of a seed of its own, now and then miss what there is to gain.
         seeds: matches of every pair, or how many.
         out: folder that keeps every learned reply and payoff as it comes: the same call goes on where it was stopped,
             and ends with the same result.
@@ -135,17 +135,18 @@ def double_oracle(
     people.open(repr(("double oracle", solver, without_curves(recipes), first, given, tolerance)))
     history: list[OracleStep] = []
     reason: StopReason = "max-iterations"
+    barren = 0  # iterations on end that brought no new reply
     for iteration in range(1, max_iterations + 1):
         payoffs = people.table(*table.values())
-        step = _step(people, payoffs, solve(payoffs), iteration, recipes, given, told)
+        step = _step(people, payoffs, solve(payoffs), iteration, recipes, given, told, solver == "nash")
         history.append(step)
         if progress is not None:
             progress(step)
         new = {p: name for p, name in step.replies.items() if step.gains[p] > tolerance and name not in table[p]}
-        if all(max(last.gains.values()) <= tolerance for last in history[-patience:]) and iteration >= patience:
-            reason = "tolerance"
-        elif not new and max(step.gains.values()) > tolerance:
-            reason = "no-new-reply"
+        barren = 0 if new else barren + 1
+        if barren >= patience:
+            gaining = any(max(last.gains.values()) > tolerance for last in history[-patience:])
+            reason = "no-new-reply" if gaining else "tolerance"
         if reason != "max-iterations" or iteration == max_iterations:
             break
         for player, name in new.items():
@@ -161,15 +162,16 @@ def _step(
     recipes: Mapping[str, LearningRecipe] | None,
     given: Mapping[str, Mapping[str, Agent]],
     told: Told | None,
+    solved: bool,
 ) -> OracleStep:
-    """The best replies to the mixes over a table."""
+    """The best replies to the mixes over a table; where it is `solved`, nothing in it gains, and only others count."""
     first, second = people.game.players
     weights = {
         player: dict(zip(names, mix.tolist(), strict=True))
         for player, names, mix in zip((first, second), (payoffs.rows, payoffs.columns), mixes, strict=True)
     }
     values, replies = dict[str, float](), dict[str, str]()
-    gains, intervals = dict[str, float](), dict[str, float]()
+    gains, intervals, budget = dict[str, float](), dict[str, float](), dict.fromkeys(people.game.players, 0)
     for side, (player, other) in enumerate(((first, second), (second, first))):
         tried = list(given[player])
         if recipes is not None:
@@ -178,10 +180,13 @@ def _step(
             reply = people.learn(f"{name}-{player}", player, weights[other], recipe, iteration, told)
             people.add(player, name, reply)
             tried.append(name)
+            budget[player] = reply.manifest.steps
         values[player] = float(mixes[0] @ (payoffs.payoff, payoffs.column_payoff)[side] @ mixes[1])
-        found = people.gain(player, tried, weights[player], weights[other])
+        tried = [name for name in tried if not (solved and name in weights[player])]
+        none = max(weights[player], key=lambda name: weights[player][name]), 0.0, 0.0
+        found = people.gain(player, tried, weights[player], weights[other]) if tried else none
         replies[player], gains[player], intervals[player] = found
-    return OracleStep(gains, intervals, iteration, weights, values, replies)
+    return OracleStep(gains, intervals, budget, iteration, weights, values, replies)
 
 
 def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dict[str, dict[str, Agent]]:

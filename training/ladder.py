@@ -58,6 +58,7 @@ def ladder(
     warm: bool = False,
     seeds: int | Sequence[int] = 256,
     exploiter: Recipes | None = None,
+    exploiters: int = 1,
     out: str | Path | None = None,
     told: Told | None = None,
 ) -> Ladder:
@@ -74,6 +75,8 @@ def ladder(
         warm: begin with the weights of the level below, where that was learned.
         seeds: matches by which levels are compared, or how many.
         exploiter: how fresh best responses to each level learn; None: exploitability is not measured.
+        exploiters: how many of them learn for each player and level; the best one counts, chosen on half of the matches
+            and measured on the others.
         out: folder that keeps every level and payoff as it comes: the same call goes on where it was stopped, and ends
             with the same ladder.
         told: called with the name of what learns, its steps so far and its payoff of late.
@@ -83,8 +86,8 @@ def ladder(
             :func:`~advgames.training.best_response`.
         DataFileError: the folder holds another ladder.
     """
-    if levels < 1:
-        raise SettingError(f"a ladder needs at least one level above 0, got {levels}")
+    if min(levels, exploiters) < 1:
+        raise SettingError(f"levels and exploiters must be positive, got {levels} and {exploiters}")
     answer = response(response_to)
     recipes = by_player(game, recipe, "recipe")
     measures = None if exploiter is None else by_player(game, exploiter, "exploiter")
@@ -105,25 +108,33 @@ def ladder(
             weights = dict(zip(people.agents[other], mixes[1 - side].tolist(), strict=True))
             answered[player].append({name: weight for name, weight in weights.items() if weight > 0})
             last = list(people.agents[player].values())[-1]
-            below = last if warm and isinstance(last, RLLevelK) else None
-            own = replace(recipes[player], seed=own_seed(recipes[player].seed, level, side), start=below)
+            own = replace(recipes[player], seed=own_seed(recipes[player].seed, level, side))
+            if warm and isinstance(last, RLLevelK):
+                own = replace(own, start=last)
             learned[player] = people.learn(f"level-{level}-{player}", player, weights, own, level, told)
         for player, agent in learned.items():
             people.add(player, f"level-{level}", agent)
     found = None
     if measures is not None:
-        found = [_exploited(people, level, measures, told) for level in range(levels + 1)]
+        found = [_exploited(people, level, measures, exploiters, told) for level in range(levels + 1)]
     agents = {player: list(named.values()) for player, named in people.agents.items()}
     return Ladder(agents, people.table(), answered, found)
 
 
-def _exploited(people: Population, level: int, recipes: Mapping[str, LearningRecipe], told: Told | None) -> Gains:
+def _exploited(
+    people: Population, level: int, recipes: Mapping[str, LearningRecipe], count: int, told: Told | None
+) -> Gains:
     """What fresh best responses gain against a level's pair."""
-    name, gains, intervals = f"level-{level}", dict[str, float](), dict[str, float]()
+    name, gains, intervals, budget = f"level-{level}", dict[str, float](), dict[str, float](), dict[str, int]()
     for side, player in enumerate(people.game.players):
-        recipe = replace(recipes[player], seed=own_seed(recipes[player].seed, level, 2 + side))
-        tried = f"exploits-{name}"
-        people.add(player, tried, people.learn(f"{tried}-{player}", player, {name: 1.0}, recipe, level + 1, told))
-        _, gains[player], intervals[player] = people.gain(player, [tried], {name: 1.0}, {name: 1.0})
-        people.drop(player, tried)
-    return Gains(gains, intervals)
+        tried = dict[str, RLLevelK]()
+        for n in range(count):
+            recipe = replace(recipes[player], seed=own_seed(recipes[player].seed, level, 2 + side + 2 * n))
+            reply = f"exploits-{name}-{n}"
+            tried[reply] = people.learn(f"{reply}-{player}", player, {name: 1.0}, recipe, level + 1, told)
+            people.add(player, reply, tried[reply])
+        _, gains[player], intervals[player] = people.gain(player, list(tried), {name: 1.0}, {name: 1.0})
+        budget[player] = sum(agent.manifest.steps for agent in tried.values())
+        for reply in tried:
+            people.drop(player, reply)
+    return Gains(gains, intervals, budget)

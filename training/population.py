@@ -23,7 +23,7 @@ from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game
 from advgames.tasks import Split
 from advgames.tasks.trained import digest
-from advgames.training.best_response import LearningRecipe, prepared, respond
+from advgames.training.best_response import LearningRecipe, prepared, respond, try_out
 from advgames.training.matches import payoffs
 from advgames.victims.fixed import FixedVictim
 
@@ -56,16 +56,23 @@ class Gains:
     Attributes:
         gains: of each player.
         intervals: half the 95 % intervals of these.
+        budget: decisions that each player's learned replies took to learn.
     """
 
     gains: Mapping[str, float]
     intervals: Mapping[str, float]
+    budget: Mapping[str, int]
 
     @property
     def exploitability(self) -> float:
         """The sum of the gains, those below 0 left out (NashConv): an estimate, too low where replies are not the best
         there are, too high by chance (see the intervals)."""
         return sum(max(gain, 0.0) for gain in self.gains.values())
+
+    @property
+    def interval(self) -> float:
+        """Half a 95 % interval of :attr:`exploitability`, at most: the players' add up."""
+        return sum(self.intervals.values())
 
 
 class Population:
@@ -95,14 +102,17 @@ class Population:
         self._paid: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
 
     def check(self, recipes: Mapping[str, LearningRecipe]) -> None:
-        """Whether everybody can learn, against the strategies that there are, before anything is.
+        """Whether all strategies can be played, and everybody with a recipe can learn against them, before anything is.
 
         Raises:
             UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: somebody cannot.
         """
         for player, other in zip(self.game.players, reversed(self.game.players), strict=True):
             for agent in self.agents[other].values():
-                prepared(self.game, player, {other: agent}, recipes[player])
+                if player in recipes:
+                    prepared(self.game, player, {other: agent}, recipes[player])
+                else:
+                    try_out(self.game, {other: agent})
 
     def open(self, what: str) -> None:
         """Claim the folder, or go on with it.
@@ -218,7 +228,8 @@ class Population:
 
     def _open(self, out: Path, what: str) -> None:
         spec = out / _SPEC
-        told = json.dumps({"game": _described(self.game), "what": what, "seeds": self.seeds}, indent=1) + "\n"
+        game = _described(self.game, self.seeds)
+        told = json.dumps({"game": game, "what": what, "seeds": self.seeds}, indent=1) + "\n"
         if not spec.exists():
             write_whole(spec, told)
         elif spec.read_text(encoding="utf-8") != told:
@@ -350,10 +361,11 @@ def solvable(game: Game[Any], solver: str) -> None:
         raise SettingError(f"'nash' needs a zero-sum game, and {game.name} is none with these settings: 'replicator'")
 
 
-def _described(game: Game[Any]) -> str:
-    """Everything that decides what players of a game are paid."""
+def _described(game: Game[Any], seeds: Sequence[int]) -> str:
+    """Everything that decides what players of a game are paid in these matches."""
     task, settings = (getattr(game, name, None) for name in ("task", "settings"))
-    parts: list[tuple[str, Tensor]] = []
+    begun = game.reset(seeds).to_dict()  # with what matches draw at the beginning: scenarios, a victim's weights
+    parts = [(name, value) for name, value in begun.items() if isinstance(value, Tensor)]
     if isinstance(table := getattr(game, "table", None), Tensor):
         parts.append(("table", table))
     for name in ("train", "validation", "test"):
@@ -363,7 +375,8 @@ def _described(game: Game[Any]) -> str:
     if isinstance(victim, FixedVictim):
         parts += list(victim.weights().items())
     contents = digest("", [(name, tensor.cpu()) for name, tensor in parts])
-    return f"{game.name} on {getattr(task, 'name', None)!r} with {settings!r}, {game.dtype}, {contents}"
+    where = f"{game.dtype}, {game.device.type}"
+    return f"{game.name} on {getattr(task, 'name', None)!r} with {settings!r}, {where}, {contents}"
 
 
 def known_players(game: Game[Any], players: Iterable[str], what: str) -> None:

@@ -21,7 +21,7 @@ from advgames.agents.policies import HeadKind, ImageEncoder, Part, Policy, head_
 from advgames.envs.players import Player
 from advgames.envs.sb3 import OpponentVecEnv
 from advgames.errors import SettingError
-from advgames.games import Classes, Game
+from advgames.games import Game
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
 
 __all__ = ["Reader", "architecture", "freeze", "train"]
@@ -102,7 +102,7 @@ def freeze(model: BaseAlgorithm, game: Game[Any], role: str, images: bool = Fals
     known = list(getattr(model.observation_space, "spaces", {}))
     if known != [part.name for part in parts]:
         raise SettingError(f"the model reads {', '.join(known)}; the {role} sees {', '.join(p.name for p in parts)}")
-    layers, log_std, kind = _layers(model, isinstance(space, Classes) and bool(space.shape))
+    layers, log_std, kind = _layers(model)
     described = [_described(layer) for layer in layers]
     head = head_of(space, kind)
     policy = Policy(parts, described, head).to(model.device)
@@ -135,7 +135,7 @@ def _begin(model: BaseAlgorithm, game: Game[Any], role: str, policy: Policy) -> 
     own = freeze(model, game, role, images)
     if own.describe() != policy.describe():
         raise SettingError(f"a policy with {policy.describe()} cannot begin with one of {own.describe()}")
-    layers, log_std, _ = _layers(model, isinstance(game.action_space(role), Classes))
+    layers, log_std, _ = _layers(model)
     if images:
         _reader(model).encoders.load_state_dict(policy.encoders.state_dict())
     with torch.no_grad():
@@ -177,19 +177,20 @@ def _reader(model: BaseAlgorithm) -> Any:
     return owner.features_extractor
 
 
-def _layers(model: BaseAlgorithm, several: bool) -> tuple[list[nn.Module], Tensor | None, HeadKind]:
+def _layers(model: BaseAlgorithm) -> tuple[list[nn.Module], Tensor | None, HeadKind]:
     """(layers from features to the head, log standard deviation, kind of head) of what the algorithm acts by."""
     policy: Any = model.policy
     if hasattr(policy, "mlp_extractor"):
         layers, log_std = [*policy.mlp_extractor.policy_net, policy.action_net], getattr(policy, "log_std", None)
         if log_std is not None:
             return layers, log_std.detach(), "gaussian"
-        return layers, None, "multi-categorical" if several else "categorical"
+        return layers, None, "categorical"
     if hasattr(policy, "q_net"):
         return list(policy.q_net.q_net), None, "greedy"
     actor = policy.actor
     if hasattr(actor, "latent_pi"):
-        both = nn.Linear(actor.mu.in_features, 2 * actor.mu.out_features)
+        made = torch.nn.utils.skip_init  # which draws nothing
+        both: nn.Linear = made(nn.Linear, actor.mu.in_features, 2 * actor.mu.out_features)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             both.weight.copy_(torch.cat([actor.mu.weight, actor.log_std.weight]))
             both.bias.copy_(torch.cat([actor.mu.bias, actor.log_std.bias]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from advgames.training.best_response import LearningRecipe
 from advgames.training.double_oracle import OracleStep, double_oracle
 from advgames.training.ladder import ladder
 from advgames.training.play import usable_device
-from advgames.training.population import Population, Told, level_zero, without_curves
+from advgames.training.population import Gains, Population, Told, level_zero, without_curves
 
 __all__ = ["LearnerSpec", "TrainSpec", "Trained", "train"]
 
@@ -61,6 +62,7 @@ class TrainSpec(Settings):
         role: who answers, in a best response.
         levels, response, warm: of a ladder.
         exploiter: how fresh best responses to the levels of a ladder learn; None: none do.
+        exploiters: how many of these learn for each player and level.
         solver, iterations, tolerance, patience, replies: of double oracle.
         tensorboard: whether to write learning curves into the folder.
     """
@@ -80,6 +82,7 @@ class TrainSpec(Settings):
     response: str = "previous"
     warm: bool = False
     exploiter: LearnerSpec | None = None
+    exploiters: PositiveInt = 1
     solver: str = "nash"
     iterations: PositiveInt = 10
     tolerance: NonNegativeFloat = 1e-3
@@ -107,6 +110,8 @@ class Trained(Settings):
         rows, columns: the strategies of the table.
         payoff, column_payoff: mean payoffs of all pairs.
         exploitability: of each level, or of each iteration's mixes: what both players' replies gain, an estimate.
+        gains, intervals, budget: each player's part of it, half the 95 % interval (None: too few matches), and the
+            decisions that the learned replies took to learn.
         mixes: of double oracle, the last mixes.
         reason: why double oracle ended.
     """
@@ -118,6 +123,9 @@ class Trained(Settings):
     payoff: list[list[float]]
     column_payoff: list[list[float]]
     exploitability: list[float] = Field(default_factory=list)
+    gains: list[dict[str, float]] = Field(default_factory=list)
+    intervals: list[dict[str, float | None]] = Field(default_factory=list)
+    budget: list[dict[str, int]] = Field(default_factory=list)
     mixes: dict[str, dict[str, float]] = Field(default_factory=dict)
     reason: str = ""
     _game: EmpiricalGame | None = PrivateAttr(None)
@@ -158,11 +166,20 @@ def train(
         raise SettingError(f"learners: {unknown[0]!r} is none of the players {', '.join(game.players)}")
     common: dict[str, Any] = {"start": spec.start, "seeds": spec.seeds, "out": folder, "told": told}
     found: dict[str, Any] = {}
+    gained: Sequence[Gains]
     if spec.method == "ladder":
         exploiter = None if spec.exploiter is None else spec.exploiter.recipe(curves)
-        climbed = ladder(game, spec.levels, spec.response, recipe=recipe, warm=spec.warm, exploiter=exploiter, **common)
-        table = climbed.game
-        found["exploitability"] = [level.exploitability for level in climbed.exploitability or ()]
+        climbed = ladder(
+            game,
+            spec.levels,
+            spec.response,
+            recipe=recipe,
+            warm=spec.warm,
+            exploiter=exploiter,
+            exploiters=spec.exploiters,
+            **common,
+        )
+        table, gained = climbed.game, climbed.exploitability or ()
     elif spec.method == "double-oracle":
 
         def stepped(step: OracleStep) -> None:
@@ -180,11 +197,10 @@ def train(
             progress=stepped,
             **common,
         )
-        table, last = run.game, run.history[-1]
-        found = {"exploitability": [step.exploitability for step in run.history], "reason": run.reason}
-        found["mixes"] = {player: dict(mix) for player, mix in last.mixes.items()}
+        table, gained, found["reason"] = run.game, run.history, run.reason
+        found["mixes"] = {player: dict(mix) for player, mix in run.history[-1].mixes.items()}
     else:
-        table = _answered(game, spec, recipe, folder, told)
+        table, gained = _answered(game, spec, recipe, folder, told), ()
     result = Trained(
         method=spec.method,
         players=table.players,
@@ -192,6 +208,10 @@ def train(
         columns=table.columns,
         payoff=table.payoff.tolist(),
         column_payoff=table.column_payoff.tolist(),
+        exploitability=[each.exploitability for each in gained],
+        gains=[dict(each.gains) for each in gained],
+        intervals=[{p: None if math.isnan(half) else half for p, half in each.intervals.items()} for each in gained],
+        budget=[dict(each.budget) for each in gained],
         **found,
     )
     result._game = table
@@ -210,7 +230,8 @@ def _answered(
     people = Population(game, spec.seeds, folder)
     for player, agent in first.items():
         people.add(player, "level-0", agent)
-    people.check(recipe)
-    people.open(repr(("best response", role, without_curves(recipe), first)))
+    own = {role: recipe[role]}
+    people.check(own)
+    people.open(repr(("best response", role, without_curves(own), first)))
     people.add(role, "level-1", people.learn(f"level-1-{role}", role, {"level-0": 1.0}, recipe[role], 1, told))
     return people.table()

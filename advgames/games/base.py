@@ -220,6 +220,7 @@ class Game(ABC, Generic[S]):
         """What every access object is told of the seat of `player`."""
         action, seen = self._spaces[player]
         return {
+            "game": self.name,
             "player": player,
             "sign": sign,
             "round": state.round,

@@ -176,7 +176,7 @@ class MatrixGame(Game[MatrixState]):
     def _move(self, state: MatrixState, actions: Actions) -> tuple[MatrixState, Payoffs, Tensor]:
         played = state.played.clone()
         for player, action in actions.items():
-            strategies = self.action_space(player).checked(action, len(state.seeds), self.device, player)
+            strategies = self.action_space(player).checked(action, len(state.seeds), state.seeds.device, player)
             played[:, state.round, self._side(player)] = strategies
         if state.phase + 1 < len(self.phases):
             following, paid = self._next_phase(state, played=played), self.table.new_zeros(2, len(state.seeds))

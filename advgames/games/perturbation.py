@@ -165,7 +165,7 @@ class PerturbationGame(Game[PerturbationState]):
         own, other = state.epsilon_attacker, state.epsilon_defender
         vector = self.settings.defense == "vector"
         counts = state.queries_attacker if attacks else state.queries_defender
-        meter = Meter(None if level == "white-box" else counts)
+        meter = Meter(None if level == "white-box" or self.over(state) else counts)
         state.meters.append(meter)
         victim, others = self.victim, self.settings.known(self.task)
 
