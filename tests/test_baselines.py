@@ -39,11 +39,13 @@ def test_the_table_is_means_and_intervals_of_the_runs(tmp_path: Path, monkeypatc
     rng, lines = np.random.default_rng(0), list[tuple[Any, ...]]()
     for case in CASES:
         for algorithm in case.algorithms[:2]:
-            lines += [(case.name, algorithm, seed, 64, round(float(rng.normal()), 4)) for seed in range(5)]
+            told = case.name, algorithm
+            lines += [(*told, seed, 64, case.what(algorithm), round(float(rng.normal()), 4)) for seed in range(5)]
+            lines.append((*told, 0, 64, "another", 99.0))  # of other settings: it does not count
     with (tmp_path / "runs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([baselines.FIELDS, *lines])
     rows = summary(tmp_path)
-    paid = np.array([line[4] for line in lines[:5]])
+    paid = np.array([line[5] for line in lines[:5]])
     half = stats.t.interval(0.95, 4, loc=0, scale=stats.sem(paid))[1]
     first = rows[0]
     assert (first["case"], first["player"], first["trainings"]) == ("matrix", "PPO", 5)
@@ -54,6 +56,8 @@ def test_the_table_is_means_and_intervals_of_the_runs(tmp_path: Path, monkeypatc
     assert references["poisoning", "lookahead(horizon=4)"] > references["poisoning", "level-2"]
     text = table(rows)
     assert text.count("\n") == len(rows) + 1 and f"| matrix | PPO | {paid.mean():.3f} ± {half:.3f} | 5, 64 |" in text
-    (tmp_path / "runs.csv").write_text("\n".join([",".join(baselines.FIELDS), "matrix,PPO,0,64,0.25"]) + "\n")
+    (tmp_path / "runs.csv").write_text(
+        "\n".join([",".join(baselines.FIELDS), f"matrix,PPO,0,64,{CASES[0].what('PPO')},0.25"]) + "\n"
+    )
     alone = summary(tmp_path)[0]
     assert alone["payoff"] == 0.25 and math.isnan(alone["interval"])

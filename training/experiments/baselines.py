@@ -11,7 +11,7 @@ import csv
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from scipy import stats
 from advgames.agents import Agent, View, make_agent
 from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game, make_game
-from advgames.training.best_response import LearningRecipe, respond
+from advgames.tasks.trained import digest
+from advgames.training.best_response import LearningRecipe, respond, usual_options
 from advgames.training.matches import payoffs
 
 __all__ = ["CASES", "Case", "main", "table"]
 
-FIELDS = ("case", "algorithm", "seed", "steps", "payoff")
+FIELDS = ("case", "algorithm", "seed", "steps", "what", "payoff")
 CONTINUOUS, DISCRETE = ("PPO", "A2C", "SAC", "TD3"), ("PPO", "A2C", "DQN")
 
 
@@ -67,6 +68,12 @@ class Case:
         """How it is learned: every algorithm by the suite's usual options."""
         view = View(self.features) if self.features else None
         return LearningRecipe(algorithm, min(steps, self.steps), seed=seed, view=view)
+
+    def what(self, algorithm: str) -> str:
+        """Eight hexadecimal digits of everything else that a training's payoff follows from."""
+        recipe = self.recipe(algorithm, 0, self.steps)
+        told = replace(self, about="", algorithms=(), references=(), steps=0)
+        return digest(repr((told, recipe, usual_options(recipe))), ())[:8]
 
 
 CASES = (
@@ -126,12 +133,12 @@ def train_missing(
     out: Path, steps: int, seeds: int, only: str = "", told: Callable[[str], object] = lambda text: None
 ) -> None:
     """Train what ``runs.csv`` lacks, and add a line for each."""
-    done = {(run["case"], run["algorithm"], run["seed"], run["steps"]) for run in read_runs(out)}
+    done = {tuple(run[name] for name in FIELDS[:-1]) for run in read_runs(out)}
     for seed in range(seeds):  # so that a first table is there soon
         for case in CASES:
             for algorithm in case.algorithms:
                 game, recipe = case.build(), case.recipe(algorithm, seed, steps)
-                key = case.name, algorithm, str(seed), str(recipe.steps)
+                key = case.name, algorithm, str(seed), str(recipe.steps), case.what(algorithm)
                 if key in done or only not in f"{case.name} {algorithm}":
                     continue
                 agent = respond(game, case.role, case.opponent, recipe)
@@ -159,7 +166,8 @@ def summary(out: Path) -> list[dict[str, Any]]:
     runs, rows = read_runs(out), list[dict[str, Any]]()
     for case in CASES:
         for algorithm in case.algorithms:
-            mine = [run for run in runs if (run["case"], run["algorithm"]) == (case.name, algorithm)]
+            own = {"case": case.name, "algorithm": algorithm, "what": case.what(algorithm)}
+            mine = [run for run in runs if own.items() <= run.items()]
             if not mine:
                 continue
             most = max(int(run["steps"]) for run in mine)

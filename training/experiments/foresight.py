@@ -11,7 +11,7 @@ import functools
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from advgames.agents import Agent, RLLevelK, StrategyMix, Subspace, View, make_agent
+from advgames.errors import DataFileError
 from advgames.games import PoisoningGame
 from advgames.games.poisoning import LEAST_LOSS
-from advgames.training.best_response import LearningRecipe, respond
+from advgames.training.best_response import LearningRecipe, prepared, respond
 from advgames.training.matches import play_out
 
 __all__ = ["DYNAMICS", "Case", "Comparison", "cases", "compare", "main"]
@@ -60,19 +61,19 @@ class Comparison:
         attacker: its name.
         test_loss: mean final test loss.
         log_loss: mean log10 of the final validation loss.
-        gain: mean of log10 of the final loss less that of the player compared with, and half its 95 % interval.
+        over: of each rival, the mean of log10 of the final loss less the rival's, and half its 95 % interval.
     """
 
     attacker: str
     test_loss: float
     log_loss: float
-    gain: tuple[float, float]
+    over: Mapping[str, tuple[float, float]]
 
 
 def compare(
-    game: PoisoningGame, attackers: dict[str, Agent], defender: str, against: str, matches: int
+    game: PoisoningGame, attackers: dict[str, Agent], defender: str, rivals: Sequence[str], matches: int
 ) -> list[Comparison]:
-    """Every attacker on matches 0, 1, ..., beside one of them."""
+    """Every attacker on matches 0, 1, ..., beside some of them."""
     tests, logs = dict[str, Tensor](), dict[str, Tensor]()
     for name, agent in attackers.items():
         state, _ = play_out(game, {"attacker": agent, "defender": make_agent(defender)}, range(matches))
@@ -80,9 +81,9 @@ def compare(
         logs[name] = state.validation_loss.clamp(min=LEAST_LOSS).log10()
     found = []
     for name in attackers:
-        gain = logs[name] - logs[against]
-        half = 1.96 * float(gain.std()) / matches**0.5
-        found.append(Comparison(name, float(tests[name].mean()), float(logs[name].mean()), (float(gain.mean()), half)))
+        gains = {rival: logs[name] - logs[rival] for rival in rivals}
+        over = {rival: (float(gain.mean()), 1.96 * float(gain.std()) / matches**0.5) for rival, gain in gains.items()}
+        found.append(Comparison(name, float(tests[name].mean()), float(logs[name].mean()), over))
     return found
 
 
@@ -95,7 +96,7 @@ class Case:
         game: the training.
         defender: who defends.
         attackers: by name.
-        against: one of these, with which all are compared.
+        rivals: those of them with whom all are compared.
         learners: how attackers learn here, by name.
         matches: that all of them play.
     """
@@ -104,23 +105,23 @@ class Case:
     game: Callable[[], PoisoningGame]
     defender: str
     attackers: tuple[str, ...]
-    against: str
+    rivals: tuple[str, ...]
     learners: Mapping[str, LearningRecipe]
     matches: int = 200
 
 
 def cases(steps: int, matches: int) -> Iterator[Case]:
     """R12 by its dynamics, without and with a budget; then digits with a budget."""
-    for limit, named, attackers, against in (
-        ({}, "", GREEDY + AHEAD, "level-2"),
-        ({"budget": BUDGET}, ", budget", PLANS, PLANS[1]),
+    for limit, named, attackers, rivals in (
+        ({}, "", GREEDY + AHEAD, GREEDY),
+        ({"budget": BUDGET}, ", budget", PLANS, PLANS),
     ):
         features = ("inputs", "second-direction", "momentum", "progress", *limit)
         options = {"ent_coef": 0.0, "learning_rate": 1e-3, "n_steps": 30, "batch_size": 1_920}
         own = LearningRecipe("PPO", steps, num_games=256, view=View(features), options=options)
         for (name, settings), defender in itertools.product(DYNAMICS.items(), DEFENDERS):
             made = functools.partial(_game, "linear-regression", dtype="float64", **settings, **limit)
-            yield Case(f"{name}{named}", made, defender, attackers, against, {"learned": own}, matches)
+            yield Case(f"{name}{named}", made, defender, attackers, rivals, {"learned": own}, matches)
     plans = tuple(plan.replace("level-2", "level-1") for plan in PLANS)
     seen = ("progress", "budget", "log-loss", "steepness", "momentum")
     views = {
@@ -135,11 +136,15 @@ def cases(steps: int, matches: int) -> Iterator[Case]:
     }
     for defender in DEFENDERS:
         made = functools.partial(_game, "digits", **DIGITS)
-        yield Case("digits, budget", made, defender, plans, plans[1], learners, min(matches, 48))
+        yield Case("digits, budget", made, defender, plans, plans, learners, min(matches, 48))
 
 
 def learned(out: Path, case: Case, name: str, own: LearningRecipe) -> RLLevelK:
-    """An attacker that answers the case's defender, read or trained now."""
+    """An attacker that answers the case's defender, read or trained now.
+
+    Raises:
+        DataFileError: what there is was trained in another way.
+    """
     words = f"{case.name} {case.defender} {name} {own.steps} {own.seed}"
     file = out / f"{re.sub('[ ,]+', '-', words)}.safetensors"
     if not file.exists():
@@ -151,25 +156,29 @@ def learned(out: Path, case: Case, name: str, own: LearningRecipe) -> RLLevelK:
                 print(f"{words}: {steps} of {own.steps}, payoff {paid:.3f}", file=sys.stderr, flush=True)
 
         respond(case.game(), "attacker", case.defender, own, told=told).save(file)
-    return RLLevelK.load(file, deterministic=True)
+    found, wanted = RLLevelK.load(file, deterministic=True), prepared(case.game(), "attacker", case.defender, own)[2]
+    later = {"steps": found.manifest.steps, "versions": found.manifest.versions}
+    if found.manifest != wanted.model_copy(update=later):
+        raise DataFileError(f"{file}: this attacker was trained in another way; delete it, and it is trained again")
+    return found
 
 
 def _game(task: str, **settings: Any) -> PoisoningGame:
     return PoisoningGame(task, payoff="log-loss", **settings)
 
 
-def table(name: str, defender: str, rows: list[Comparison], against: str) -> str:
+def table(name: str, defender: str, rows: list[Comparison]) -> str:
     """One comparison as Markdown."""
+    rivals = list(rows[0].over)
     lines = [
         f"{name}, defender {defender}",
         "",
-        f"| attacker | test loss | log10 validation loss | over {against} |",
-        "|---|---|---|---|",
+        f"| attacker | test loss | log10 validation loss | over {' | over '.join(rivals)} |",
+        "|" + "---|" * (3 + len(rivals)),
     ]
-    lines += [
-        f"| {row.attacker} | {row.test_loss:.3g} | {row.log_loss:.3f} | {row.gain[0]:+.3f} ± {row.gain[1]:.3f} |"
-        for row in rows
-    ]
+    for row in rows:
+        over = " | ".join(f"{mean:+.3f} ± {half:.3f}" for mean, half in row.over.values())
+        lines.append(f"| {row.attacker} | {row.test_loss:.3g} | {row.log_loss:.3f} | {over} |")
     return "\n".join([*lines, ""])
 
 
@@ -190,8 +199,8 @@ def main(arguments: list[str] | None = None) -> None:
         players = {text: make_agent(text) for text in case.attackers}
         for (name, own), seed in itertools.product(case.learners.items(), range(given.seeds)):
             players[f"{name}, seed {seed}"] = learned(given.out, case, name, replace(own, seed=seed))
-        rows = compare(case.game(), players, case.defender, case.against, case.matches)
-        print(table(case.name, case.defender, rows, case.against), flush=True)
+        rows = compare(case.game(), players, case.defender, case.rivals, case.matches)
+        print(table(case.name, case.defender, rows), flush=True)
 
 
 if __name__ == "__main__":
