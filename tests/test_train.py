@@ -95,7 +95,7 @@ def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
     own = {
         **LADDER,
         "levels": 1,
-        "exploiter": None,
+        "exploiters": 0,
         "learners": {"row": {**LEARNER, "algorithm": "A2C", "options": {}}},
     }
     train(written(tmp_path, own), tmp_path / "out")
@@ -105,7 +105,7 @@ def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
 
 def test_learning_curves_are_written_on_demand(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    train(written(tmp_path, {**LADDER, "levels": 1, "exploiter": None, "tensorboard": True}), tmp_path / "out")
+    train(written(tmp_path, {**LADDER, "levels": 1, "exploiters": 0, "tensorboard": True}), tmp_path / "out")
     assert list((tmp_path / "out" / "tensorboard").rglob("events.*"))
 
 
@@ -117,7 +117,14 @@ def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) ->
     if spec.learner.algorithm in ("PPO", "MaskablePPO"):
         short["options"] = {"n_steps": 4, "batch_size": 4}
     quick = spec.model_copy(
-        update={"learner": spec.learner.model_copy(update=short), "seeds": 2, "levels": 1, "iterations": 1}
+        update={
+            "learner": spec.learner.model_copy(update=short),
+            "learners": {player: own.model_copy(update=short) for player, own in spec.learners.items()},
+            "seeds": 3,
+            "levels": 1,
+            "iterations": 1,
+            "exploiters": min(spec.exploiters, 1),
+        }
     )
     found = train(quick, tmp_path / "out")
     assert found.rows and list((tmp_path / "out").glob("*.safetensors"))
@@ -135,7 +142,7 @@ def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) ->
         ({"learner": {**LEARNER, "view": {"moves": {"kind": "magic"}}}}, SettingError, "no view"),
         ({"learner": {**LEARNER, "view": {"featurs": ["own_last"]}}}, UnknownNameError, "features"),
         ({"learner": {**LEARNER, "view": {"features": ["x"], "moves": "dialogue-acts"}}}, SettingError, "of its own"),
-        ({"exploiters": 0}, AdvgamesError, "exploiters"),
+        ({"exploiters": -1}, AdvgamesError, "exploiters"),
         ({"learners": {"attacker": LEARNER}}, SettingError, "none of the players row, column"),
         ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
         ({"method": "best-response"}, SettingError, "role: a best response needs"),
@@ -153,7 +160,7 @@ def test_what_cannot_be_trained_is_refused(
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
-    quick = {**LADDER, "levels": 1, "exploiter": None}
+    quick = {**LADDER, "levels": 1, "exploiters": 0}
     train(written(tmp_path, quick), tmp_path / "out")
     with pytest.raises(DataFileError, match="another population"):
         train(written(tmp_path, {**quick, "response": "uniform"}), tmp_path / "out")

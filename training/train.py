@@ -61,8 +61,9 @@ class TrainSpec(Settings):
         seeds: matches by which players are compared.
         role: who answers, in a best response.
         levels, response, warm: of a ladder.
-        exploiter: how fresh best responses to the levels of a ladder learn; None: none do.
-        exploiters: how many of these learn for each player and level.
+        exploiters: how many fresh best responses learn, for each player, against each level of a ladder; 0: its
+            exploitability is not measured.
+        exploiter: how these learn; None: as the player's levels do.
         solver, iterations, tolerance, patience, replies: of double oracle.
         tensorboard: whether to write learning curves into the folder.
     """
@@ -81,8 +82,8 @@ class TrainSpec(Settings):
     levels: PositiveInt = 3
     response: str = "previous"
     warm: bool = False
+    exploiters: NonNegativeInt = 0
     exploiter: LearnerSpec | None = None
-    exploiters: PositiveInt = 1
     solver: str = "nash"
     iterations: PositiveInt = 10
     tolerance: NonNegativeFloat = 1e-3
@@ -168,15 +169,15 @@ def train(
     found: dict[str, Any] = {}
     gained: Sequence[Gains]
     if spec.method == "ladder":
-        exploiter = None if spec.exploiter is None else spec.exploiter.recipe(curves)
+        exploiter = recipe if spec.exploiter is None else spec.exploiter.recipe(curves)
         climbed = ladder(
             game,
             spec.levels,
             spec.response,
             recipe=recipe,
             warm=spec.warm,
-            exploiter=exploiter,
-            exploiters=spec.exploiters,
+            exploiter=exploiter if spec.exploiters else None,
+            exploiters=spec.exploiters or 1,
             **common,
         )
         table, gained = climbed.game, climbed.exploitability or ()
