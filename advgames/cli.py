@@ -344,10 +344,11 @@ def report(
     confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     as_json: Json = False,
 ) -> None:
-    """Write DIR/report.html, one self-contained page."""
-    from advgames.report import write_report
+    """Write DIR/report.html, one self-contained page; of a training DIR/training.svg, one picture."""
+    from advgames.report import write_picture, write_report
+    from advgames.report.trained import FILE
 
-    path = write_report(directory, confidence)
+    path = write_picture(directory) if (directory / FILE).exists() else write_report(directory, confidence)
     if as_json:
         _print_json({"report": str(path)})
     else:

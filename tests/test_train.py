@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import advgames.training
 from advgames.agents import Mix, RLLevelK
 from advgames.cli import app
-from advgames.errors import AdvgamesError, DataFileError, SettingError, UnknownNameError
+from advgames.errors import AdvgamesError, DataFileError, ResultsMismatchError, SettingError, UnknownNameError
 from advgames.games import MatrixGame
+from advgames.report import write_picture
 from advgames.training import payoffs
 from advgames.training.train import Trained, TrainSpec, train
 
@@ -75,6 +76,26 @@ def test_a_best_response_and_double_oracle(tmp_path: Path) -> None:
     assert [len(group.seeds) for group in run.table().groups] == [8]  # a sample per match
     read = Trained.model_validate_json((tmp_path / "oracle" / "result.json").read_text())
     assert read.model_dump() == run.model_dump() and read.table().payoff.tolist() == run.table().payoff.tolist()
+
+
+@pytest.mark.parametrize("method", ["ladder", "double-oracle", "best-response"])
+def test_a_training_is_drawn(method: str, tmp_path: Path) -> None:
+    """The table's numbers, and a curve where exploitability was measured; the same training gives the same picture."""
+    spec = {**LADDER, "method": method, "role": "row", "task": "rock-paper-scissors", "iterations": 2, "levels": 1}
+    found = train(written(tmp_path, spec), tmp_path / "out")
+    call = CliRunner().invoke(app, ["report", str(tmp_path / "out")])
+    picture = tmp_path / "out" / "training.svg"
+    assert call.exit_code == 0 and call.stdout.strip() == str(picture)
+    text = picture.read_text()
+    assert all(f"{name}</text>" in text for name in (*found.rows, *found.columns, "payoff of the row"))
+    assert ("what replies gain: exploitability, estimated</text>" in text) == (method != "best-response")
+    write_picture(tmp_path / "out")
+    assert picture.read_text() == text
+    for damaged in ("{", "[]", '{"payoff": [[1]]}'):
+        (tmp_path / "out" / "result.json").write_text(damaged)
+        with pytest.raises(ResultsMismatchError, match="no training that has ended"):
+            write_picture(tmp_path / "out")
+    assert picture.read_text() == text
 
 
 def test_in_a_best_response_only_its_player_must_be_able_to_learn(tmp_path: Path) -> None:
