@@ -19,10 +19,14 @@ from advgames.agents import Agent, Mix, RLLevelK, Scripted
 from advgames.equilibrium import EmpiricalGame, exploitability
 from advgames.errors import DataFileError, SettingError, UnknownNameError
 from advgames.files import load_tensors
-from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame
+from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
+from advgames.tasks import load_task
+from advgames.tasks.negotiations import load_negotiation
 from advgames.training import LearningRecipe, double_oracle, ladder
 from advgames.training.best_response import respond
-from advgames.training.population import Population, response
+from advgames.training.population import Population, _described, response
+from advgames.victims import Victim
+from advgames.victims.classifiers import linear_classifier
 
 pytest.importorskip("stable_baselines3")
 
@@ -191,6 +195,20 @@ def test_folders_know_their_game_and_their_players(tmp_path: Path) -> None:
         ladder(MatrixGame(table), 1, recipe=TINY, start={"row": agents[1]}, seeds=8, out=tmp_path / "two")
     moved = replace(TINY, tensorboard=str(tmp_path / "curves"))
     ladder(MatrixGame(table), 1, recipe=moved, start={"row": agents[0]}, seeds=8, out=tmp_path / "two")
+
+
+def test_games_are_told_apart_by_what_matches_begin_with() -> None:
+    """Tasks of one name whose victims have other layers, or whose scenarios differ."""
+    digits = load_task("digits", train_size=40, validation_size=10, test_size=10)
+    linear = replace(digits, make_victim=lambda: Victim(linear_classifier(64, 10)))
+    games: list[Game[Any]] = [PoisoningGame(task, batch_size=4, iterations=2) for task in (digits, linear)]
+    bargains = load_negotiation("bargains")
+    for seeds in (torch.arange(3), torch.arange(3, 6)):
+        pairs = bargains.scenarios(seeds)
+        games.append(NegotiationGame(replace(bargains, pairs=lambda pairs=pairs: pairs)))
+    told = [_described(game, range(3)) for game in games]
+    assert len(set(told)) == len(games)
+    assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3))
 
 
 def test_nothing_is_trained_and_no_folder_claimed_by_what_cannot_end(
