@@ -158,7 +158,7 @@ def test_ladders_of_mixtures_come_near_the_value(response_to: str, levels: int) 
 def test_gains_are_differences_on_the_same_matches() -> None:
     """By hand; where several replies stand to choice, the matches that choose are not those that measure."""
     game = MatrixGame([[1.0, -1.0], [-1.0, 1.0], [0.5, 0.5]])
-    people = Population(game, 40)
+    people = Population(game, range(40, 80))
     for name, weights in (("one", [1, 0, 0]), ("two", [0, 1, 0]), ("safe", [0, 0, 1]), ("mix", None)):
         people.add("row", name, Mix(weights))
     people.add("column", "left", Mix([1, 0]))
@@ -174,6 +174,8 @@ def test_gains_are_differences_on_the_same_matches() -> None:
     best, gain, _ = people.gain("row", ["one", "two", "mix"], {"safe": 1.0}, {"even": 1.0})
     left = np.array(people.paid(best, "even")[0])
     others = {name: np.array(people.paid(name, "even")[0])[::2].mean() for name in ("one", "two", "mix")}
+    whole = {name: np.array(people.paid(name, "even")[0]).mean() for name in others}
+    assert max(whole, key=lambda name: whole[name]) != best  # over all of the matches another one is
     assert others[best] == max(others.values()) and gain == pytest.approx(left[1::2].mean() - 0.5)
 
 

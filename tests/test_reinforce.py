@@ -160,6 +160,9 @@ def test_adversarial_training_alternates_and_resumes(meets: Literal["present", "
     rest = duel(seed=8)
     rest.restore(*first.state())
     assert (rest.turn, rest.done) == (1, 2)
+    assert len(rest.past) == len(first.past) == (1 if meets == "all" else 0)
+    for one, other in zip(rest.past, first.past, strict=True):
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
     rest.run()
     assert rest.advantage == whole.advantage
     for name, value in whole.target.state_dict().items():

@@ -55,6 +55,8 @@ def test_a_ladder_from_the_command_line_goes_on_and_says_the_same(tmp_path: Path
     for value, gains in zip(told["exploitability"], told["gains"], strict=True):
         assert value == sum(max(gain, 0.0) for gain in gains.values())
     assert "level-1-row: 16 steps" in calls[0].stderr and "16 steps" not in calls[1].stderr  # nothing was trained again
+    exploiters = [RLLevelK.load(out / f"exploits-level-1-{n}-row.safetensors") for n in (0, 1)]
+    assert exploiters[0].digest != exploiters[1].digest  # each of a seed of its own
     agent = RLLevelK.load(out / "level-2-row.safetensors")
     other = RLLevelK.load(out / "level-1-column.safetensors")
     found = payoffs(MatrixGame(), {"row": agent, "column": other}, range(8))["row"].mean()
@@ -119,7 +121,7 @@ def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
         "exploiters": 0,
         "learners": {"row": {**LEARNER, "algorithm": "A2C", "options": {}}},
     }
-    train(written(tmp_path, own), tmp_path / "out")
+    assert train(written(tmp_path, own), tmp_path / "out").exploitability == []
     found = {player: RLLevelK.load(tmp_path / "out" / f"level-1-{player}.safetensors") for player in ("row", "column")}
     assert [found[player].manifest.algorithm for player in ("row", "column")] == ["A2C", "PPO"]
 
