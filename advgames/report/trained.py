@@ -67,7 +67,7 @@ def _table(axes: Axes, found: Mapping[str, Any], payoff: Any) -> None:
     axes.set_title(f"payoff of the {row}", loc="left", fontsize=9.5)
     axes.grid(visible=False)
     if max(payoff.shape) <= MOST_NUMBERS:
-        places, middle = decimals(payoff.ravel().tolist(), 2), (payoff.min() + payoff.max()) / 2
+        places, middle = decimals(payoff.ravel().tolist()), (payoff.min() + payoff.max()) / 2
         for i, j in np.ndindex(payoff.shape):
             colour = "#FFFFFF" if payoff[i, j] > middle + np.ptp(payoff) / 4 else "#222222"
             axes.text(j, i, number(payoff[i, j], places), ha="center", va="center", color=colour, fontsize=8.5)
