@@ -25,7 +25,7 @@ class Pool(Agent):
     those of all count.
 
     Args:
-        agents: the members, of one kind.
+        agents: the members, of one kind, or their names.
         weights: how likely each is, normalised; None: all the same.
 
     Attributes:
@@ -33,18 +33,22 @@ class Pool(Agent):
         drawn: the member of every match of the present batch, (G,).
     """
 
-    def __init__(self, agents: Sequence[Agent], weights: Sequence[float] | None = None) -> None:
-        if not agents:
-            raise SettingError("a pool needs at least one agent")
-        if len({agent.kind for agent in agents}) > 1:
-            raise SettingError(f"the agents of a pool play one kind of game, got {', '.join(map(repr, agents))}")
-        chances = [1.0] * len(agents) if weights is None else [float(weight) for weight in weights]
-        if len(chances) != len(agents):
-            raise SettingError(f"a pool of {len(agents)} agents needs as many weights, got {len(chances)}")
+    def __init__(self, agents: Sequence[Agent | str], weights: Sequence[float] | None = None) -> None:
+        from advgames.agents.registry import make_agent  # which knows learned players
+
+        if not agents or isinstance(agents, str):
+            raise SettingError(f"a pool needs a list of at least one agent, got {agents!r}")
+        members = tuple(make_agent(agent) if isinstance(agent, str) else agent for agent in agents)
+        if len({agent.kind for agent in members}) > 1:
+            raise SettingError(f"the agents of a pool play one kind of game, got {', '.join(map(repr, members))}")
+        chances = [1.0] * len(members) if weights is None else [float(weight) for weight in weights]
+        if len(chances) != len(members):
+            raise SettingError(f"a pool of {len(members)} agents needs as many weights, got {len(chances)}")
         if not all(0 <= chance < math.inf for chance in chances) or not sum(chances):
             raise SettingError(f"weights must be finite, not negative, and not all 0, got {chances}")
-        self.agents, self.weights = tuple(agents), tuple(chance / sum(chances) for chance in chances)
-        self.kind = agents[0].kind  # type: ignore[misc]
+        self.agents = members
+        self.weights = tuple(chance / sum(chances) for chance in chances)
+        self.kind = members[0].kind  # type: ignore[misc]
         self.met: Counter[int] = Counter()
         self.drawn = torch.zeros(0, dtype=torch.int64)
 

@@ -225,6 +225,11 @@ def test_nothing_is_trained_and_no_folder_claimed_by_what_cannot_end(
     ):
         with pytest.raises(SettingError, match="SAC cannot act"):
             call()
+    typo = replace(TINY, options={"learning_rte": 0.1})  # of the last to learn: nobody has begun
+    with pytest.raises(SettingError, match="learning_rte"):
+        ladder(game, 1, recipe={"row": TINY, "column": typo}, out=tmp_path / "out")
+    with pytest.raises(SettingError, match="learning_rte"):
+        ladder(game, 1, recipe=TINY, exploiter={"row": TINY, "column": typo}, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -106,6 +106,9 @@ def test_what_members_remember_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_no_pool_is_refused() -> None:
+    assert repr(Pool(["mix", FIRST]).agents[0]) == repr(Mix())  # names will do
+    with pytest.raises(SettingError, match="a list of at least one agent"):
+        Pool("mix")
     for agents, weights, text in (
         ([], None, "at least one"),
         ([FIRST, Null()], None, "one kind of game"),

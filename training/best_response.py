@@ -195,6 +195,9 @@ def prepared(
         versions=versions() | {name: metadata.version(name) for name in ("stable_baselines3", "sb3_contrib")},
     )
     try_out(game, players)
+    from advgames.training.sb3 import try_build
+
+    try_build(seen, role, copy.deepcopy(players), recipe)
     return seen, players, manifest
 
 

@@ -24,13 +24,37 @@ from advgames.errors import SettingError
 from advgames.games import Game
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
 
-__all__ = ["Reader", "architecture", "freeze", "train"]
+__all__ = ["Reader", "architecture", "build", "freeze", "train", "try_build"]
 
 
 def train(
     game: Game[Any], role: str, players: Mapping[str, Player | None], recipe: LearningRecipe, told: Told | None = None
 ) -> tuple[Policy, int]:
     """The frozen policy that a recipe learns in a seat of the game, and how many decisions it took."""
+    with _isolated_randomness(recipe.seed, game.device):
+        model = build(game, role, players, recipe)
+        if recipe.start is not None:
+            _begin(model, game, role, recipe.start.policy)
+        model.learn(recipe.steps, callback=_Watch(told))
+        return freeze(model, game, role, recipe.images), int(model.num_timesteps)
+
+
+def try_build(game: Game[Any], role: str, players: Mapping[str, Player | None], recipe: LearningRecipe) -> None:
+    """Refuse options that the algorithm does not take, and what could not be frozen in the end.
+
+    Raises:
+        SettingError: naming them.
+    """
+    with _isolated_randomness(recipe.seed, game.device):
+        build(game, role, players, recipe)
+
+
+def build(game: Game[Any], role: str, players: Mapping[str, Player | None], recipe: LearningRecipe) -> BaseAlgorithm:
+    """The algorithm as it begins.
+
+    Raises:
+        SettingError: it does not take the recipe's options, or could not be frozen in the end.
+    """
     env = OpponentVecEnv(game, role, players, recipe.num_games)
     env.seed(recipe.first_match)
     made = getattr(importlib.import_module(ALGORITHMS[recipe.algorithm].package), recipe.algorithm)
@@ -38,25 +62,21 @@ def train(
     if recipe.algorithm == "TD3" and "action_noise" not in options:  # else it explores nothing
         size = env.action_space.shape or ()
         options["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, TD3_NOISE))
-    with _isolated_randomness(recipe.seed, game.device):
-        try:
-            model: BaseAlgorithm = made(
-                "MultiInputPolicy",
-                env,
-                policy_kwargs=architecture(game, role, recipe),
-                device=game.device,
-                tensorboard_log=recipe.tensorboard,
-                **options,
-            )
-        except (TypeError, ValueError, AssertionError) as error:
-            raise SettingError(f"{recipe.algorithm}: {error}") from error
-        # the first actions off policy, and DQN's random ones, are drawn from the space
-        model.action_space.seed(recipe.seed)
-        freeze(model, game, role, recipe.images)  # what cannot be frozen is not trained
-        if recipe.start is not None:
-            _begin(model, game, role, recipe.start.policy)
-        model.learn(recipe.steps, callback=_Watch(told))
-        return freeze(model, game, role, recipe.images), int(model.num_timesteps)
+    try:
+        model: BaseAlgorithm = made(
+            "MultiInputPolicy",
+            env,
+            policy_kwargs=architecture(game, role, recipe),
+            device=game.device,
+            tensorboard_log=recipe.tensorboard,
+            **options,
+        )
+    except (TypeError, ValueError, AssertionError) as error:
+        raise SettingError(f"{recipe.algorithm}: {error}") from error
+    # the first actions off policy, and DQN's random ones, are drawn from the space
+    model.action_space.seed(recipe.seed)
+    freeze(model, game, role, recipe.images)  # what cannot be frozen is not trained
+    return model
 
 
 TD3_NOISE = 0.1  # standard deviation of what it adds to its actions while it learns
