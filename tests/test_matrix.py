@@ -18,7 +18,7 @@ from advgames.errors import AccessError, ActionError, DataFileError, PhaseError,
 from advgames.games import MatrixGame
 from advgames.tasks import PAYOFF_TABLES, PayoffTable
 from advgames.tasks.payoff_tables import load_payoff_table
-from advgames.training import play
+from advgames.training import payoffs, play
 
 
 def cells(game: MatrixGame) -> torch.Tensor:
@@ -191,6 +191,18 @@ def test_what_is_no_strategy_is_refused_and_changes_nothing(action: Any, text: s
     with pytest.raises(ActionError, match=text):
         game.step(state, {"row": torch.tensor([0, 1]), "column": action})
     assert torch.equal(state.played, before)
+
+
+def test_payoffs_take_names_and_numbers_of_matches() -> None:
+    game = MatrixGame("matching-pennies")
+    found = payoffs(game, {"row": "mix(weights=[1, 0])", "column": "mix(weights=[0, 1])"}, 3)
+    assert found["row"].tolist() == [-1.0] * 3
+    with pytest.raises(SettingError, match="nobody plays the column"):
+        payoffs(game, {"row": "mix"}, 3)
+    with pytest.raises(UnknownNameError, match="column"):
+        payoffs(game, {"row": "mix", "colum": "mix"}, 3)
+    with pytest.raises(SettingError, match="at least one match"):
+        payoffs(game, {"row": "mix", "column": "mix"}, 0)
 
 
 def test_a_device_by_its_number_is_that_device() -> None:

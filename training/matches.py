@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from advgames.agents import Agent
+from advgames.agents import Agent, make_agent
+from advgames.errors import SettingError, UnknownNameError
 from advgames.games import Game, State
 
 __all__ = ["payoffs", "play_out"]
@@ -30,7 +31,29 @@ def play_out(game: Game[S], players: Mapping[str, Agent], seeds: Sequence[int] |
     return state, total
 
 
-def payoffs(game: Game[Any], players: Mapping[str, Agent], seeds: Sequence[int], batch: int = 256) -> dict[str, Tensor]:
-    """What each player is paid in the matches of `seeds`, name -> (N,) float64 on the CPU; `batch` at once."""
-    parts = [play_out(game, players, seeds[i : i + batch])[1] for i in range(0, len(seeds), batch)]
+def payoffs(
+    game: Game[Any], players: Mapping[str, Agent | str], seeds: int | Sequence[int], batch: int = 256
+) -> dict[str, Tensor]:
+    """What each player is paid, name -> (N,) float64 on the CPU.
+
+    Args:
+        game: the rules.
+        players: an agent, or its name, in every seat.
+        seeds: of the matches, or how many: 0, 1, ...
+        batch: matches at once.
+
+    Raises:
+        UnknownNameError: no such player or agent.
+        SettingError: a seat is empty, or there are no matches.
+    """
+    for player in players:
+        if player not in game.players:
+            raise UnknownNameError("player", player, game.players, game.name)
+    if missing := [player for player in game.players if player not in players]:
+        raise SettingError(f"players: nobody plays the {missing[0]} of {game.name}")
+    seeds = range(seeds) if isinstance(seeds, int) else seeds
+    if not len(seeds):
+        raise SettingError("payoffs need at least one match")
+    agents = {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in players.items()}
+    parts = [play_out(game, agents, seeds[i : i + batch])[1] for i in range(0, len(seeds), batch)]
     return {player: torch.cat([part[player].cpu() for part in parts]) for player in game.players}

@@ -212,7 +212,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def _paid(case: Case, game: Game[Any], agent: Agent) -> float:
     other = next(player for player in game.players if player != case.role)
     players: dict[str, Agent] = {case.role: agent, other: make_agent(case.opponent)}
-    return float(payoffs(game, players, range(case.matches))[case.role].mean())
+    return float(payoffs(game, players, case.matches)[case.role].mean())
 
 
 def main(arguments: list[str] | None = None) -> None:
