@@ -544,19 +544,15 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 
 
 def _value(text: str, where: str) -> Any:
-    """A YAML value; numbers such as 1e-3, which YAML takes for text, are numbers."""
+    """A YAML value."""
     import yaml
 
+    from advgames.spec import parse_yaml
+
     try:
-        value = yaml.safe_load(text)
+        return parse_yaml(text)
     except yaml.YAMLError as error:
         raise SettingError(f"{where}: {text!r} is no YAML value: {error}") from error
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _set_threads(count: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +22,7 @@ from pydantic import (
 from advgames.errors import ConfigError
 from advgames.settings import Settings, parse
 
-__all__ = ["MatchSpec", "TournamentSpec"]
+__all__ = ["MatchSpec", "TournamentSpec", "parse_yaml", "read_yaml"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 #: settings in which matches of one batch may differ
@@ -182,14 +183,32 @@ class TournamentSpec(Settings):
         return match.settings == self.settings
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, but for numbers such as ``1e-3``, which are numbers as in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(  # of a copy: PyYAML's own loader stays as it is
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """The plain values in a YAML text; ``1e-3`` is a number in it.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, _Loader)
+
+
 def read_yaml(path: str | Path) -> Mapping[str, Any]:
-    """The mapping in a YAML file.
+    """The mapping in a YAML file; ``1e-3`` is a number in it.
 
     Raises:
         ConfigError: no such file, not YAML (with line and column), or not a mapping.
     """
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        loaded = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from advgames.errors import ConfigError, ResultsMismatchError, SettingError, UnknownNameError
 from advgames.results import MatchRecord, Results
-from advgames.spec import MatchSpec, TournamentSpec
+from advgames.spec import MatchSpec, TournamentSpec, parse_yaml
 
 SPEC = TournamentSpec(
     task="linear-regression",
@@ -28,6 +29,13 @@ def record(match: MatchSpec, payoff: float = 1.0) -> MatchRecord:
 def test_a_spec_survives_yaml(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(SPEC.to_yaml())
     assert TournamentSpec.from_yaml(tmp_path / "t.yaml") == SPEC
+
+
+def test_numbers_in_yaml_are_numbers_however_they_are_written() -> None:
+    text = "{a: 1e-3, b: 2E5, c: -1.5e+2, d: 1.0e-3, e: '1e3', f: 1e-3x, g: 3, h: e3}"
+    expected = {"a": 1e-3, "b": 2e5, "c": -150.0, "d": 1e-3, "e": "1e3", "f": "1e-3x", "g": 3, "h": "e3"}
+    assert parse_yaml(text) == expected
+    assert yaml.safe_load("1e-3") == "1e-3"  # PyYAML itself is left as it is
 
 
 @pytest.mark.parametrize(
