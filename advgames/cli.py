@@ -266,18 +266,32 @@ def train(
 
     def told(name: str, steps: int, value: float) -> None:
         if name.startswith("iteration"):
+            finish()
             _say(f"{name}: {steps} strategies, exploitability about {value:.4g}")
-        elif steps - last.get(name, 0) >= 10_000 or name not in last:
-            last[name] = steps
-            _say(f"{name}: {steps} steps, payoff {value:.4g}")
+            return
+        if name not in shown:
+            finish()
+        latest[:] = [(name, steps, value)]
+        if steps - shown.get(name, -10_000) >= 10_000:
+            finish()
 
-    last = dict[str, int]()
+    def finish() -> None:
+        """Show the latest line, if that is still to be done."""
+        for name, steps, value in latest:
+            shown[name] = steps
+            _say(f"{name}: {steps} steps, payoff {value:.4g}")
+        latest.clear()
+
+    latest, shown = list[tuple[str, int, float]](), dict[str, int]()
+    root = None if data_root is None else str(data_root)
     try:
         with redirect_stdout(sys.stderr) if as_json else _nothing():
-            found = train_players(spec, out, data_root=None if data_root is None else str(data_root), told=told)
+            found = train_players(spec, out, data_root=root, told=told)
     except KeyboardInterrupt:
-        _say(f"interrupted; what is finished is kept. The same call goes on: advgames train {file} --out {out}")
+        again = ["advgames", "train", str(file), "--out", str(out), *(["--data-root", root] if root else [])]
+        _say(f"interrupted; what is finished is kept. The same call goes on: {shlex.join(again)}")
         raise typer.Exit(INTERRUPTED) from None
+    finish()
     if as_json:
         _print_json(found.model_dump(mode="json"))
         return
@@ -293,7 +307,12 @@ def train(
         for value, intervals in zip(found.exploitability, found.intervals, strict=True):
             known = [half for half in intervals.values() if half is not None]
             typer.echo(f"  {value:.4g}" + (f" ± {sum(known):.2g}" if len(known) == len(intervals) else ""))
-    _say(f"players and result.json in {out}")
+    for player, mix in found.mixes.items():
+        parts = (f"{name} {weight:.3g}" for name, weight in mix.items() if weight >= 0.001)
+        typer.echo(f"{player} at the end: {', '.join(parts)}")
+    if found.reason:
+        typer.echo(f"ended: {found.reason}")
+    _say(f"players and result.json in {shlex.quote(str(out))}; a picture: advgames report {shlex.quote(str(out))}")
 
 
 @app.command()

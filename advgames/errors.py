@@ -39,7 +39,8 @@ class UnknownNameError(AdvgamesError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        plain = {each.lower(): each for each in known}
+        near = [plain[each] for each in difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.5)]
         shown = ", ".join(known) if len(known) <= _MANY else f"{', '.join(known[:_MANY])} and {len(known) - _MANY} more"
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {shown}"
         super().__init__(f"unknown {kind} {name!r}{f' in {where}' if where else ''}; {hint}")

@@ -7,12 +7,14 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["drop_cut_line", "load_tensors", "replace_whole", "save_tensors", "whole_lines", "write_whole"]
+V = TypeVar("V")
+
+__all__ = ["drop_cut_line", "load_tensors", "replace_whole", "save_tensors", "under", "whole_lines", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -40,6 +42,12 @@ def drop_cut_line(path: Path) -> None:
     """Take away, from such a file, a last line that a kill cut short: before anything is appended."""
     if path.exists() and path.read_bytes()[-1:] not in (b"\n", b""):
         write_whole(path, "".join(f"{line}\n" for line in whole_lines(path)))
+
+
+def under(values: Mapping[str, V], folder: str) -> dict[str, V]:
+    """Of values by names such as ``folder/name``, those of one folder, by their names in it."""
+    begin = f"{folder}/"
+    return {name.removeprefix(begin): value for name, value in values.items() if name.startswith(begin)}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

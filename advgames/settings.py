@@ -64,5 +64,6 @@ def parse(model: type[M], values: Mapping[str, Any], where: str) -> M:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UnknownNameError("setting", name, model.model_fields, where) from None
-        got = first.get("input")
-        raise SettingError(f"{where}: {name or 'settings'}: {first['msg']} (got {got!r})") from None
+        said = first["msg"].removeprefix("Value error, ")
+        told = f"{name}: {said} (got {first.get('input')!r})" if name else said  # else of several settings together
+        raise SettingError(f"{where}: {told}") from None

@@ -113,7 +113,7 @@ class Ensemble(Attacker):
         from advgames.agents.registry import make_agent, split_outside
 
         names = split_outside(members, "|") if isinstance(members, str) else members
-        self.members = [make_agent(member) if isinstance(member, str) else member for member in names]
+        self.members = [make_agent(member) for member in names]
         if not self.members:
             raise SettingError("an ensemble needs at least one member")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from advgames.access import Kind, require
 from advgames.errors import SettingError
+from advgames.files import under
 
 __all__ = ["Agent", "pack", "unpack"]
 
@@ -71,8 +72,7 @@ def pack(agents: Mapping[Any, Agent]) -> dict[str, Tensor]:
 def unpack(memory: Mapping[str, Tensor], agents: Mapping[Any, Agent]) -> None:
     """Give every agent its part of what :func:`pack` made."""
     for name, agent in agents.items():
-        own = f"{name}/"
-        agent.restore({what.removeprefix(own): kept for what, kept in memory.items() if what.startswith(own)})
+        agent.restore(under(memory, str(name)))
 
 
 class _Unknown:

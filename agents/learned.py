@@ -157,7 +157,8 @@ class RLLevelK(Agent):
         if Path(file).suffix == ".zip":
             raise DataFileError(
                 f"{file}: an archive of stable-baselines3 holds pickled objects, which can run any code when they are "
-                "read; if you trust it, load it there and freeze it: advgames.training.sb3.freeze(model, game, role)"
+                "read; if you trust it, load it there, and make it a player: advgames.training.from_sb3(model, game, "
+                "role)"
             )
         try:
             weights, values = load_tensors(file)

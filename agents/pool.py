@@ -38,7 +38,7 @@ class Pool(Agent):
 
         if not agents or isinstance(agents, str):
             raise SettingError(f"a pool needs a list of at least one agent, got {agents!r}")
-        members = tuple(make_agent(agent) if isinstance(agent, str) else agent for agent in agents)
+        members = tuple(make_agent(agent) for agent in agents)
         if len({agent.kind for agent in members}) > 1:
             raise SettingError(f"the agents of a pool play one kind of game, got {', '.join(map(repr, members))}")
         chances = [1.0] * len(members) if weights is None else [float(weight) for weight in weights]

@@ -103,16 +103,21 @@ def register_agent(name: str, factory: Callable[..., Agent]) -> None:
     AGENTS[name] = factory
 
 
-def make_agent(text: str) -> Agent:
-    """An agent from its name, options in parentheses, wrappers after ``+``.
+def make_agent(text: str | Agent) -> Agent:
+    """An agent from its name, options in parentheses, wrappers after ``+``; one that is made already, as it is.
 
     ``level-K`` is the null player at K = 0 and :class:`LevelK` above. ``foolbox:NAME`` and the like is an attack of
     another library (:mod:`advgames.agents.libraries`). ``module:Class`` imports a user's own.
 
     Raises:
         UnknownNameError: no such agent or wrapper; names the nearest known.
-        SettingError: an option the agent does not take, or a text that cannot be read.
+        SettingError: an option the agent does not take, or a text that cannot be read; neither a name nor an agent.
     """
+    if not isinstance(text, str):
+        if isinstance(text, type) or not (hasattr(text, "reset") and hasattr(text, "act")):
+            write = f"; write {text.__name__}(...)" if isinstance(text, type) else ""
+            raise SettingError(f"an agent is a name, or has reset and act; got {text!r}{write}")
+        return text
     first, *rest = split_outside(text, "+")
     name, options = parse_name(first, text)
     agent = _build(_find(name), options, text)

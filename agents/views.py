@@ -147,10 +147,10 @@ class StrategyMix(Moves):
     def __init__(self, agents: Sequence[str | Agent]) -> None:
         from advgames.agents.registry import make_agent  # which knows learned players, and these know views
 
-        if not agents:
-            raise SettingError("a mix of strategies needs at least one agent")
+        if not agents or isinstance(agents, str):
+            raise SettingError(f"a mix of strategies needs a list of at least one agent, got {agents!r}")
         self.names = [agent if isinstance(agent, str) else repr(agent) for agent in agents]
-        self.agents = [make_agent(agent) if isinstance(agent, str) else agent for agent in agents]
+        self.agents = [make_agent(agent) for agent in agents]
 
     def reset(self, access: PerturbationAccess) -> None:
         """Begin a batch of matches.
@@ -292,6 +292,10 @@ class View:
     """
 
     def __init__(self, features: Sequence[str] | None = None, moves: Moves | None = None) -> None:
+        if isinstance(features, str):
+            raise SettingError(f"features are a list of names, got {features!r}")
+        if moves is not None and not isinstance(moves, Moves):
+            raise SettingError(f"moves must be Moves, such as StrategyMix(...), got {moves!r}")
         self.features, self.moves = None if features is None else tuple(features), moves
 
     def reset(self, access: Any) -> None:

@@ -91,6 +91,9 @@ def _player(agent: str | Player | None) -> Player | None:
     if isinstance(agent, str):
         make: Callable[[str], Player] = pkgutil.resolve_name("advgames.agents:make_agent")
         return make(agent)
-    if agent is not None and not isinstance(agent, Player):
-        raise SettingError(f"an opponent must be a name or have reset and act, got {type(agent).__name__}")
+    if agent is not None and (not isinstance(agent, Player) or isinstance(agent, type)):
+        raise SettingError(
+            f"an opponent must be a name or have reset and act, got {agent!r}; of a model of stable-baselines3 "
+            "advgames.training.from_sb3 makes one"
+        )
     return agent

@@ -184,16 +184,16 @@ def test_folders_know_their_game_and_their_players(tmp_path: Path) -> None:
     table = [[1.0, -1.0], [-1.0, 1.0]]
     double_oracle(MatrixGame(table), recipe=TINY, seeds=8, max_iterations=1, out=tmp_path / "one")
     for game in (MatrixGame([[50.0, 10.0], [10.0, 50.0]]), MatrixGame(table, dtype="float64")):
-        with pytest.raises(DataFileError, match="another population"):
+        with pytest.raises(DataFileError, match="another training"):
             double_oracle(game, recipe=TINY, seeds=8, max_iterations=1, out=tmp_path / "one")
-    with pytest.raises(DataFileError, match="another population"):
+    with pytest.raises(DataFileError, match="another training"):
         double_oracle(MatrixGame(table), recipe=TINY, seeds=8, max_iterations=1, tolerance=0.5, out=tmp_path / "one")
     agents = [respond(MatrixGame(table), "row", "mix", replace(TINY, seed=seed)) for seed in (0, 1)]
     assert repr(agents[0]) != repr(agents[1])
     replies = {"row": agents, "column": ["mix(weights=[1, 0])"]}
     double_oracle(MatrixGame(table), replies=replies, seeds=8, max_iterations=1)  # these are two
     ladder(MatrixGame(table), 1, recipe=TINY, start={"row": agents[0]}, seeds=8, out=tmp_path / "two")
-    with pytest.raises(DataFileError, match="another population"):
+    with pytest.raises(DataFileError, match="another training"):
         ladder(MatrixGame(table), 1, recipe=TINY, start={"row": agents[1]}, seeds=8, out=tmp_path / "two")
     moved = replace(TINY, tensorboard=str(tmp_path / "curves"))
     ladder(MatrixGame(table), 1, recipe=moved, start={"row": agents[0]}, seeds=8, out=tmp_path / "two")
@@ -208,9 +208,9 @@ def test_games_are_told_apart_by_what_matches_begin_with() -> None:
     for seeds in (torch.arange(3), torch.arange(3, 6)):
         pairs = bargains.scenarios(seeds)
         games.append(NegotiationGame(replace(bargains, pairs=lambda pairs=pairs: pairs)))
-    told = [_described(game, range(3)) for game in games]
+    told = [_described(game, range(3), 2) for game in games]
     assert len(set(told)) == len(games)
-    assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3))
+    assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3), 2)
 
 
 def test_nothing_is_trained_and_no_folder_claimed_by_what_cannot_end(
@@ -330,7 +330,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(what: str, tmp_path: Path, monke
         else:
             assert one.read_bytes() == two.read_bytes(), name
     for change in ({"seeds": 17}, {"recipe": LearningRecipe("A2C", 16)}, {"start": {"row": Mix([1, 1, 2])}}):
-        with pytest.raises(DataFileError, match="another population"):
+        with pytest.raises(DataFileError, match="another training"):
             climb(tmp_path / "parts", **change)
     line = json.loads(kept.splitlines()[0])
     file.write_text(json.dumps({**line, "paid": [[0.0], [0.0]]}) + "\n")
@@ -409,6 +409,12 @@ def test_games_that_are_not_zero_sum_keep_both_payoffs() -> None:
         ({"response_to": "best"}, UnknownNameError, "previous"),
         ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
         ({"start": {"row": "level-1"}}, Exception, "plays a payoff table"),
+        ({"start": {"row": Mix}}, SettingError, "reset and act; got .*; write Mix"),
+        ({"start": {"row": 3}}, SettingError, "reset and act; got 3$"),
+        ({"start": "mix"}, SettingError, "start maps players to agents, such as {'row': 'mix'}"),
+        ({"seeds": 0}, SettingError, "at least one match"),
+        ({"recipe": "PPO"}, SettingError, "recipe must be a LearningRecipe"),
+        ({"exploiter": True}, SettingError, "exploiter must be a LearningRecipe"),
         ({"recipe": {"row": TINY}}, SettingError, "none for column"),
         ({"recipe": {"row": TINY, "colum": TINY}}, UnknownNameError, "column"),
         ({"recipe": LearningRecipe("SAC", 16)}, SettingError, "SAC cannot act"),
@@ -426,7 +432,8 @@ def test_what_cannot_be_an_oracle_is_refused() -> None:
         ({"replies": {"row": ["mix"]}}, SettingError, "no replies of the column"),
         ({"recipe": TINY, "max_iterations": 0}, SettingError, "must be positive"),
         ({"recipe": TINY, "tolerance": -1.0}, SettingError, "not negative"),
-        ({"recipe": TINY, "solver": "nsah"}, UnknownNameError, "nash"),
+        ({"recipe": TINY, "solver": "nsah"}, UnknownNameError, "unknown solver 'nsah'; did you mean 'nash'"),
+        ({"replies": {"row": "mix"}}, SettingError, "replies of the row are a list"),
         ({"replies": {"rows": ["mix"]}}, UnknownNameError, "row"),
         ({"replies": {"row": ["mix", "mix"]}}, SettingError, "given twice"),
     ):

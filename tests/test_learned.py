@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from advgames.agents import Mix, Null, Pool, RLLevelK, StrategyMix, View, make_agent
+from advgames.agents import Mix, Null, Pool, RLLevelK, StrategyMix, Subspace, View, make_agent
 from advgames.agents.learned import FORMAT
 from advgames.envs.sb3 import OpponentVecEnv
+from advgames.envs.viewed import ViewedGame
 from advgames.errors import (
     AccessError,
     DataFileError,
@@ -24,7 +25,7 @@ from advgames.errors import (
 )
 from advgames.files import load_tensors, save_tensors
 from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
-from advgames.training import best_response, payoffs
+from advgames.training import best_response, from_sb3, payoffs
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, respond, usual_options
 
 pytest.importorskip("stable_baselines3")
@@ -322,6 +323,14 @@ def test_progress_is_told() -> None:
         ("matrix", {"algorithm": "PPOO"}, UnknownNameError, "PPO"),
         ("matrix", {"steps": 0}, SettingError, "positive"),
         ("matrix", {"net": (8, 0)}, SettingError, "positive"),
+        ("matrix", {"steps": "8"}, SettingError, "whole numbers"),
+        ("matrix", {"seed": None}, SettingError, "whole numbers"),
+        ("matrix", {"net": 16}, SettingError, "net is the sizes"),
+        ("matrix", {"algorithm": "ppo"}, UnknownNameError, "did you mean 'PPO'"),
+        ("matrix", {"algorithm": dict}, SettingError, "algorithm is one of the names"),
+        ("matrix", {"view": {"features": None}}, SettingError, "view must be a View"),
+        ("matrix", {"start": "level-1.safetensors"}, SettingError, "start must be a RLLevelK"),
+        ("matrix", {"opponents": Mix}, SettingError, "reset and act, got <class"),
         ("matrix", {"options": {"n_step": 4}}, SettingError, "n_step"),
         ("matrix", {"options": {"seed": 0}}, SettingError, "'seed' is not an option here"),
         ("matrix", {"options": {"policy_kwargs": {}}}, SettingError, "'policy_kwargs' is not an option here"),
@@ -404,6 +413,26 @@ def test_files_that_hold_no_player_are_refused(tmp_path: Path) -> None:
         RLLevelK.load(tmp_path / "missing.safetensors")
     with pytest.raises(DataFileError, match="pickled objects, which can run any code"):
         RLLevelK.load(tmp_path / "model.zip")
+
+
+def test_ones_own_model_of_stable_baselines3_becomes_a_player(tmp_path: Path) -> None:
+    """As the suite's own training of the same model does, but for what only that knows."""
+    game, view = PerturbationGame(**PLANE), View(["margins"], Subspace("dct", 2))
+    model = pytest.importorskip("stable_baselines3").PPO(
+        "MultiInputPolicy", OpponentVecEnv(ViewedGame(game, "attacker", view), "attacker", "smooth", 2), n_steps=4
+    )
+    model.learn(8)
+    agent = from_sb3(model, game, "attacker", view=view, level=2)
+    assert (agent.k, agent.manifest.algorithm, agent.manifest.steps, agent.manifest.game) == (2, "PPO", 8, game.name)
+    again = RLLevelK.load(agent.save(tmp_path / "own.safetensors"))
+    found = [payoffs(game, {"attacker": each, "defender": "smooth"}, 4)["attacker"] for each in (agent, again)]
+    assert torch.equal(*found)
+    with pytest.raises(UnknownNameError, match="algorithm 'dict'"):
+        from_sb3({}, game, "attacker")
+    with pytest.raises(SettingError, match="from_sb3 makes one"):
+        best_response(game, "defender", model)
+    with pytest.raises(SettingError, match="the model reads"):
+        from_sb3(model, game, "attacker")
 
 
 def test_a_model_of_another_game_is_not_frozen_for_this_one() -> None:

@@ -83,7 +83,13 @@ def test_a_best_response_and_double_oracle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["ladder", "double-oracle", "best-response"])
 def test_a_training_is_drawn(method: str, tmp_path: Path) -> None:
     """The table's numbers, and a curve where exploitability was measured; the same training gives the same picture."""
-    spec = {**LADDER, "method": method, "role": "row", "task": "rock-paper-scissors", "iterations": 2, "levels": 1}
+    own: dict[str, dict[str, Any]] = {
+        "ladder": {"levels": 1, "exploiters": 2},
+        "double-oracle": {"iterations": 2},
+        "best-response": {"role": "row"},
+    }
+    common = {"game": "matrix", "task": "rock-paper-scissors", "seeds": 8, "learner": LEARNER}
+    spec = {**common, "method": method, **own[method]}
     found = train(written(tmp_path, spec), tmp_path / "out")
     call = CliRunner().invoke(app, ["report", str(tmp_path / "out")])
     picture = tmp_path / "out" / "training.svg"
@@ -168,7 +174,9 @@ def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) ->
         ({"exploiters": -1}, AdvgamesError, "exploiters"),
         ({"learners": {"attacker": LEARNER}}, SettingError, "none of the players row, column"),
         ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
-        ({"method": "best-response"}, SettingError, "role: a best response needs"),
+        ({"role": "row"}, SettingError, "'role' is a field of the method best-response, not of ladder"),
+        ({"solver": "nash"}, SettingError, "'solver' is a field of the method double-oracle, not of ladder"),
+        ({"start": {"row": 3}}, SettingError, "start.row"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -182,11 +190,63 @@ def test_what_cannot_be_trained_is_refused(
     assert call.exit_code == 2 and call.stderr.startswith("error: ")
 
 
+def test_a_best_response_says_whose_it_is(tmp_path: Path) -> None:
+    spec = {"method": "best-response", "game": "matrix", "learner": LEARNER}
+    with pytest.raises(SettingError, match="role: a best response needs one of the players row, column"):
+        train(written(tmp_path, spec), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"n_epochs": "many"}, "PPO as the row with .*'many'.* failed after 16 steps"),
+        ({"learning_rate": 1e30}, "PPO as the row .* failed after 16 steps: Expected parameter logits"),
+    ],
+)
+def test_a_training_that_fails_names_its_learner_and_leaves_the_folder_to_the_next(
+    options: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    quick = {**LADDER, "levels": 1, "exploiters": 0}
+    wrong = {**LEARNER, "steps": 64, "options": {**LEARNER["options"], **options}}  # type: ignore[dict-item]
+    with pytest.raises(SettingError, match=text):
+        train(written(tmp_path, {**quick, "learner": wrong}), tmp_path / "out")
+    assert train(written(tmp_path, quick), tmp_path / "out").rows == ("level-0", "level-1")
+    fresh = train(written(tmp_path, quick), tmp_path / "other")
+    assert (tmp_path / "out" / "result.json").read_bytes() == (tmp_path / "other" / "result.json").read_bytes()
+    assert fresh.rows == ("level-0", "level-1")
+
+
+def test_the_command_line_tells_the_mixes_and_why_it_ended(tmp_path: Path) -> None:
+    spec = {"game": "matrix", "seeds": 8, "learner": LEARNER, "method": "double-oracle", "iterations": 1}
+    call = CliRunner().invoke(app, ["train", str(written(tmp_path, spec)), "--out", str(tmp_path / "out")])
+    assert "row at the end: start 1\ncolumn at the end: start 1\nended: " in call.stdout
+    steps = [line for line in call.stderr.splitlines() if "steps, payoff" in line]
+    assert [line.split(",")[0] for line in steps] == [f"reply-1-{player}: 16 steps" for player in ("row", "column")]
+
+
+def test_progress_ends_with_the_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told_of(spec: Any, out: Any, *, data_root: Any, told: Any) -> Any:
+        for name, most in (("one", 25_000), ("two", 3_000)):
+            for steps in range(1_000, most + 1, 1_000):
+                told(name, steps, 0.5)
+        told("iteration 1", 2, 0.25)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("advgames.training.train.train", told_of)
+    file, folder = written(tmp_path, LADDER), tmp_path / "two words"
+    call = CliRunner().invoke(app, ["train", str(file), "--out", str(folder), "--data-root", str(tmp_path)])
+    lines = call.stderr.splitlines()
+    shown = [line.split(" steps")[0] for line in lines[:-2]]
+    assert shown == ["one: 1000", "one: 11000", "one: 21000", "one: 25000", "two: 1000", "two: 3000"]
+    assert lines[-2] == "iteration 1: 2 strategies, exploitability about 0.25"
+    assert lines[-1].endswith(f"advgames train {file} --out '{folder}' --data-root {tmp_path}")
+
+
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
     quick = {**LADDER, "levels": 1, "exploiters": 0}
     train(written(tmp_path, quick), tmp_path / "out")
-    with pytest.raises(DataFileError, match="another population"):
+    with pytest.raises(DataFileError, match="other method, players or options"):
         train(written(tmp_path, {**quick, "response": "uniform"}), tmp_path / "out")
-    with pytest.raises(DataFileError, match="another population"):
+    with pytest.raises(DataFileError, match="other game or data"):
         train(written(tmp_path, {**quick, "task": "rock-paper-scissors"}), tmp_path / "out")
     assert repr(Mix([1, 2])) != repr(Mix([2, 1]))  # players are told apart by what they are made of

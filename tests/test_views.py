@@ -397,6 +397,13 @@ def test_what_cannot_be_viewed_is_refused() -> None:
     ):
         with pytest.raises(error, match=text):
             ViewedGame(rules, player, view)
+    for what, given in (
+        ("features are a list", {"features": "progress"}),
+        ("moves must be Moves", {"moves": "level-1"}),
+        ("a list of at least one agent", {"moves": lambda: StrategyMix("level-1")}),
+    ):
+        with pytest.raises(SettingError, match=what):
+            View(**{name: made() if callable(made) else made for name, made in given.items()})  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="dct"):
         Subspace("dtc")  # type: ignore[arg-type]
     for size, agents in ((0, ["null"]), (1, [])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advgames.training.best_response import LearningRecipe, best_response
+from advgames.training.best_response import LearningRecipe, best_response, from_sb3
 from advgames.training.double_oracle import double_oracle
 from advgames.training.ladder import ladder
 from advgames.training.matches import payoffs
@@ -15,6 +15,7 @@ __all__ = [
     "Progress",
     "best_response",
     "double_oracle",
+    "from_sb3",
     "ladder",
     "payoffs",
     "play",

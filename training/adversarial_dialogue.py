@@ -13,6 +13,7 @@ from advgames.agents.negotiators import NeuralNegotiator
 from advgames.agents.pool import Pool
 from advgames.dialogue.corpus import Corpus
 from advgames.errors import SettingError
+from advgames.files import under
 from advgames.games import NegotiationGame
 from advgames.training.reinforce import Reinforce, ReinforceRecipe
 from advgames.victims.negotiator import Negotiator
@@ -120,10 +121,7 @@ class AdversarialTraining:
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
         names = [f"past.{n}" for n in range(values["past"])]
-        parts = {
-            who: {n.removeprefix(f"{who}/"): v for n, v in tensors.items() if n.startswith(f"{who}/")}
-            for who in ("target", "adversary", "learner", *names)
-        }
+        parts = {who: under(tensors, who) for who in ("target", "adversary", "learner", *names)}
         self.target.load_state_dict(parts["target"])
         self.adversary.load_state_dict(parts["adversary"])
         self.past = [copy.deepcopy(self.adversary) for _ in names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import numbers as numbers_of
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -26,8 +27,10 @@ __all__ = [
     "Algorithm",
     "LearningRecipe",
     "best_response",
+    "from_sb3",
     "prepared",
     "respond",
+    "try_learning",
     "try_out",
     "usual_options",
 ]
@@ -94,10 +97,20 @@ class LearningRecipe:
     start: RLLevelK | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.algorithm, str):
+            raise SettingError(f"algorithm is one of the names {', '.join(ALGORITHMS)}, got {self.algorithm!r}")
         if self.algorithm not in ALGORITHMS:
             raise UnknownNameError("algorithm", self.algorithm, ALGORITHMS)
+        if not isinstance(self.net, tuple | list):
+            raise SettingError(f"net is the sizes of the hidden layers, such as (64, 64), got {self.net!r}")
+        numbers = self.steps, self.num_games, self.seed, *self.net
+        if not all(isinstance(number, numbers_of.Integral) for number in numbers):
+            raise SettingError(f"steps, num_games, seed and net are whole numbers, got {self}")
         if min(self.steps, self.num_games, *self.net) < 1 or self.seed < 0:
             raise SettingError(f"steps, num_games and net must be positive, and seed not negative, got {self}")
+        for name, made, kind in (("view", self.view, View), ("start", self.start, RLLevelK)):
+            if made is not None and not isinstance(made, kind):
+                raise SettingError(f"{name} must be a {kind.__name__}, got {made!r}")
 
     @property
     def first_match(self) -> int:
@@ -179,26 +192,72 @@ def prepared(
     players = seat_opponents(opponents, role, names)
     seen = game if recipe.view is None else ViewedGame(game, role, recipe.view)
     _check(game, seen, role, recipe)
-    manifest = Manifest(
+    manifest = _manifest(game, role, recipe.algorithm, recipe.view, level).model_copy(
+        update={
+            "opponents": ", ".join(f"{player}: {agent!r}" for player, agent in players.items()),
+            "options": dict(recipe.options),
+            "seed": recipe.seed,
+        }
+    )
+    try_out(game, players)
+    return seen, players, manifest
+
+
+def from_sb3(
+    model: Any, game: Game[Any], role: str, *, view: View | None = None, level: int = 1, deterministic: bool = False
+) -> RLLevelK:
+    """A model that was trained with stable-baselines3 itself, on an environment of the game, as a player.
+
+    Args:
+        model: of one of :data:`ALGORITHMS`, with layers that are linear, tanh or ReLU.
+        game, role: what it plays, where.
+        view: what it sees and does, if it learned through one.
+        level: what to record as its level.
+        deterministic: as in :class:`~advgames.agents.RLLevelK`.
+
+    Raises:
+        UnknownNameError: no such seat, or algorithm.
+        SettingError: the model was trained on other observations or actions, or has layers of another kind.
+    """
+    from advgames.envs.naming import Names
+    from advgames.envs.viewed import ViewedGame
+    from advgames.training.sb3 import freeze
+
+    role, name = Names(game.players).player(role), type(model).__name__
+    if name not in ALGORITHMS:
+        raise UnknownNameError("algorithm", name, ALGORITHMS)
+    policy = freeze(model, game if view is None else ViewedGame(game, role, view), role)
+    manifest = _manifest(game, role, name, view, level).model_copy(update={"steps": int(model.num_timesteps)})
+    return RLLevelK(policy, manifest, deterministic)
+
+
+def _manifest(game: Game[Any], role: str, algorithm: str, view: View | None, level: int) -> Manifest:
+    """What a player's file says of the game and the seat it learned in."""
+    return Manifest(
         game=game.name,
         task=str(getattr(getattr(game, "task", None), "name", "")),
         settings=game.settings.model_dump(mode="json", exclude_none=True) if hasattr(game, "settings") else {},
         role=role,
         kind=game.access(game.reset([0]), role).kind,
         level=level,
-        opponents=", ".join(f"{player}: {agent!r}" for player, agent in players.items()),
-        algorithm=recipe.algorithm,
-        options=dict(recipe.options),
-        seed=recipe.seed,
-        masked=ALGORITHMS[recipe.algorithm].masked,
-        view=None if recipe.view is None else View.build(recipe.view.describe()).describe(),
+        algorithm=algorithm,
+        masked=ALGORITHMS[algorithm].masked,
+        view=None if view is None else View.build(view.describe()).describe(),
         versions=versions() | {name: metadata.version(name) for name in ("stable_baselines3", "sb3_contrib")},
     )
-    try_out(game, players)
+
+
+def try_learning(game: Game[Any], role: str, opponents: Opponents, recipe: LearningRecipe) -> None:
+    """Whether a training could begin: also whether its algorithm takes the options, and its policy could be frozen.
+
+    Raises:
+        UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: it cannot, see
+            :func:`best_response`.
+    """
+    seen, players, manifest = prepared(game, role, opponents, recipe)
     from advgames.training.sb3 import try_build
 
-    try_build(seen, role, copy.deepcopy(players), recipe)
-    return seen, players, manifest
+    try_build(seen, manifest.role, copy.deepcopy(players), recipe)
 
 
 def usual_options(recipe: LearningRecipe) -> dict[str, Any]:

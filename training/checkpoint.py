@@ -16,7 +16,7 @@ from torch import Tensor
 
 from advgames.agents import Agent
 from advgames.agents.base import pack, unpack
-from advgames.files import replace_whole
+from advgames.files import replace_whole, under
 
 __all__ = ["Checkpoint"]
 
@@ -79,14 +79,10 @@ class Checkpoint:
         flat, metadata = self._read(device)
         flat |= json.loads(metadata["numbers"])
         unpack(flat, {f"agent.{player}": agent for player, agent in agents.items()})
-        state = state_type.from_dict(_under(flat, "state/"))
-        return state, _under(flat, "totals/"), json.loads(metadata["curves"]), json.loads(metadata["spent"])
+        state = state_type.from_dict(under(flat, "state"))
+        return state, under(flat, "totals"), json.loads(metadata["curves"]), json.loads(metadata["spent"])
 
     def _read(self, device: torch.device) -> tuple[dict[str, Any], dict[str, str]]:
         with safe_open(self.path, framework="pt", device=str(device)) as file:
             metadata: dict[str, str] = file.metadata()
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-
-
-def _under(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in flat.items() if name.startswith(prefix)}

@@ -12,6 +12,7 @@ from advgames.equilibrium import EmpiricalGame
 from advgames.errors import SettingError
 from advgames.games import Game
 from advgames.training.best_response import LearningRecipe
+from advgames.training.matches import known_players
 from advgames.training.population import (
     Gains,
     Mix,
@@ -19,7 +20,6 @@ from advgames.training.population import (
     Recipes,
     Told,
     by_player,
-    known_players,
     level_zero,
     own_seed,
     response,
@@ -119,7 +119,7 @@ def double_oracle(
             f"max_iterations and patience must be positive, tolerance not negative, got {max_iterations}, {patience}, "
             f"{tolerance}"
         )
-    solve = response(solver)
+    solve = response(solver, "solver")
     recipes = None if recipe is None else by_player(game, recipe, "recipe")
     first, given = level_zero(game, start), _given(game, replies or {})
     if recipes is None and (without := [player for player, agents in given.items() if not agents]):
@@ -192,9 +192,10 @@ def _step(
 def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dict[str, dict[str, Agent]]:
     """Each player's given replies by name."""
     known_players(game, replies, "replies")
-    made = {
-        player: [make_agent(a) if isinstance(a, str) else a for a in replies.get(player, ())] for player in game.players
-    }
+    for player, agents in replies.items():
+        if isinstance(agents, str):
+            raise SettingError(f"replies of the {player} are a list of agents, got {agents!r}")
+    made = {player: [make_agent(agent) for agent in replies.get(player, ())] for player in game.players}
     named = {player: {repr(agent): agent for agent in agents} for player, agents in made.items()}
     for player, agents in made.items():
         if len(named[player]) < len(agents):

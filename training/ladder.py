@@ -97,8 +97,9 @@ def ladder(
     answered: dict[str, list[dict[str, float]]] = {player: [] for player in game.players}
     for player, agent in first.items():
         people.add(player, "level-0", agent)
-    for each in (recipes, measures or recipes):
-        people.check(each)
+    people.check(recipes)
+    if measures is not None:
+        people.check(measures)
     people.open(repr(("ladder", response_to, without_curves(recipes), without_curves(measures), first, warm)))
     for level in range(1, levels + 1):
         mixes = answer(people.table())

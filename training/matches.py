@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +12,7 @@ from advgames.agents import Agent, make_agent
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games import Game, State
 
-__all__ = ["payoffs", "play_out"]
+__all__ = ["known_players", "payoffs", "play_out"]
 
 S = TypeVar("S", bound=State)
 
@@ -46,14 +46,28 @@ def payoffs(
         UnknownNameError: no such player or agent.
         SettingError: a seat is empty, or there are no matches.
     """
-    for player in players:
-        if player not in game.players:
-            raise UnknownNameError("player", player, game.players, game.name)
+    known_players(game, players, game.name)
     if missing := [player for player in game.players if player not in players]:
         raise SettingError(f"players: nobody plays the {missing[0]} of {game.name}")
     seeds = range(seeds) if isinstance(seeds, int) else seeds
     if not len(seeds):
         raise SettingError("payoffs need at least one match")
-    agents = {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in players.items()}
+    agents = {player: make_agent(agent) for player, agent in players.items()}
     parts = [play_out(game, agents, seeds[i : i + batch])[1] for i in range(0, len(seeds), batch)]
     return {player: torch.cat([part[player].cpu() for part in parts]) for player in game.players}
+
+
+def known_players(game: Game[Any], players: Iterable[str], what: str) -> None:
+    """Refuse names of players that a game has not.
+
+    Args:
+        game: the rules.
+        players: names.
+        what: was given by them.
+
+    Raises:
+        UnknownNameError: one is none.
+    """
+    for player in players:
+        if player not in game.players:
+            raise UnknownNameError("player", player, game.players, what)

@@ -120,7 +120,7 @@ def play_specs(
 
 def has_person(players: Iterable[str | Agent]) -> bool:
     """Whether one of these agents, or of the agents of these names, is a person at the keyboard."""
-    return any(isinstance(make_agent(p) if isinstance(p, str) else p, Human) for p in set(players))
+    return any(isinstance(make_agent(p), Human) for p in set(players))
 
 
 def batches(specs: Iterable[MatchSpec], limit: int) -> list[list[MatchSpec]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game
 from advgames.tasks import Split
 from advgames.tasks.trained import digest
-from advgames.training.best_response import LearningRecipe, prepared, respond, try_out
-from advgames.training.matches import payoffs
+from advgames.training.best_response import LearningRecipe, respond, try_learning, try_out
+from advgames.training.matches import known_players, payoffs
 from advgames.victims.fixed import FixedVictim
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "Response",
     "Told",
     "by_player",
-    "known_players",
     "level_zero",
     "own_seed",
     "response",
@@ -69,11 +68,6 @@ class Gains:
         there are, too high by chance (see the intervals)."""
         return sum(max(gain, 0.0) for gain in self.gains.values())
 
-    @property
-    def interval(self) -> float:
-        """Half a 95 % interval of :attr:`exploitability`, at most: the players' add up."""
-        return sum(self.intervals.values())
-
 
 class Population:
     """Named agents of a game's two players, and the payoffs of all pairs on the same matches.
@@ -97,6 +91,8 @@ class Population:
             raise SettingError(f"a population has two players, {game.name} has {len(game.players)}")
         self.game, self.batch = game, batch
         self.seeds = list(range(seeds) if isinstance(seeds, int) else seeds)
+        if not self.seeds:
+            raise SettingError("a population needs at least one match: seeds is empty")
         self.out = None if out is None else Path(out)
         self.agents: dict[str, dict[str, Agent]] = {player: {} for player in game.players}
         self._paid: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
@@ -109,10 +105,9 @@ class Population:
         """
         for player, other in zip(self.game.players, reversed(self.game.players), strict=True):
             for agent in self.agents[other].values():
-                if player in recipes:
-                    prepared(self.game, player, {other: agent}, recipes[player])
-                else:
-                    try_out(self.game, {other: agent})
+                try_out(self.game, {other: agent})
+            if player in recipes:
+                try_learning(self.game, player, {other: next(iter(self.agents[other].values()))}, recipes[player])
 
     def open(self, what: str) -> None:
         """Claim the folder, or go on with it.
@@ -227,14 +222,17 @@ class Population:
         return agents[0] if len(agents) == 1 else Pool(agents, [weights[name] for name in names])
 
     def _open(self, out: Path, what: str) -> None:
-        spec = out / _SPEC
-        game = _described(self.game, self.seeds)
-        told = json.dumps({"game": game, "what": what, "seeds": self.seeds}, indent=1) + "\n"
-        if not spec.exists():
-            write_whole(spec, told)
-        elif spec.read_text(encoding="utf-8") != told:
-            raise DataFileError(f"{out}: the folder is of another population; take another, or delete it")
-        file = out / _PAID
+        spec, file = out / _SPEC, out / _PAID
+        told = {"game": _described(self.game, self.seeds, self.batch), "what": what, "seeds": self.seeds}
+        kept = _read(spec) if spec.exists() else {}
+        if differing := [_MEANT[name] for name, value in told.items() if kept.get(name) != value]:
+            if any(out.glob("*.safetensors")) or len(whole_lines(file)) > 1:  # else one failed before it learned
+                raise DataFileError(
+                    f"{out}: the folder holds another training (other {', '.join(differing)}); take another folder, "
+                    "or delete it"
+                )
+            file.unlink(missing_ok=True)
+            write_whole(spec, json.dumps(told, indent=1) + "\n")
         drop_cut_line(file)
         try:
             for text in whole_lines(file):
@@ -248,6 +246,15 @@ class Population:
 
 
 _SPEC, _PAID = "population.json", "payoffs.jsonl"
+_MEANT = {"game": "game or data", "what": "method, players or options", "seeds": "matches"}
+
+
+def _read(spec: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(spec.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataFileError(f"{spec}: {error}; take another folder, or delete it") from error
+    return kept if isinstance(kept, dict) else {}
 
 
 def _previous(game: EmpiricalGame) -> tuple[Mix, Mix]:
@@ -302,14 +309,14 @@ RESPONSES: dict[str, Response] = {
 }
 
 
-def response(name: str) -> Response:
-    """What the next strategies answer, by name.
+def response(name: str, what: str = "response") -> Response:
+    """What the next strategies answer, by name; `what` is how errors call it.
 
     Raises:
         UnknownNameError: no such response.
     """
     if name not in RESPONSES:
-        raise UnknownNameError("response", name, RESPONSES)
+        raise UnknownNameError(what, name, RESPONSES)
     return RESPONSES[name]
 
 
@@ -322,6 +329,8 @@ def by_player(game: Game[Any], recipe: Recipes, what: str) -> dict[str, Learning
     """
     if isinstance(recipe, LearningRecipe):
         return dict.fromkeys(game.players, recipe)
+    if not isinstance(recipe, Mapping):
+        raise SettingError(f"{what} must be a LearningRecipe, or one for each player, got {recipe!r}")
     known_players(game, recipe, what)
     if missing := [player for player in game.players if player not in recipe]:
         raise SettingError(f"{what}: there is none for {', '.join(missing)}")
@@ -334,9 +343,11 @@ def level_zero(game: Game[Any], start: Mapping[str, str | Agent] | None) -> dict
     Raises:
         UnknownNameError: no such player or agent.
     """
+    if isinstance(start, str | Agent):
+        raise SettingError(f"start maps players to agents, such as {{{game.players[0]!r}: {start!r}}}, got {start!r}")
     known_players(game, start or (), "start")
     given = dict.fromkeys(game.players, game.level_0) | dict(start or {})
-    return {player: make_agent(agent) if isinstance(agent, str) else agent for player, agent in given.items()}
+    return {player: make_agent(agent) for player, agent in given.items()}
 
 
 def without_curves(recipes: Mapping[str, LearningRecipe] | None) -> Mapping[str, LearningRecipe] | None:
@@ -361,11 +372,14 @@ def solvable(game: Game[Any], solver: str) -> None:
         raise SettingError(f"'nash' needs a zero-sum game, and {game.name} is none with these settings: 'replicator'")
 
 
-def _described(game: Game[Any], seeds: Sequence[int]) -> str:
+def _described(game: Game[Any], seeds: Sequence[int], batch: int) -> str:
     """Everything that decides what players of a game are paid in these matches."""
     task, settings = (getattr(game, name, None) for name in ("task", "settings"))
-    begun = game.reset(seeds).to_dict()  # with what matches draw at the beginning: scenarios, a victim's weights
-    parts = [(name, value) for name, value in begun.items() if isinstance(value, Tensor)]
+    drawn = ""  # what matches draw at the beginning: scenarios, a victim's weights
+    for first in range(0, len(seeds), batch):
+        begun = game.reset(seeds[first : first + batch]).to_dict()
+        drawn = digest(drawn, [(name, value.cpu()) for name, value in begun.items() if isinstance(value, Tensor)])
+    parts = list[tuple[str, Tensor]]()
     if isinstance(table := getattr(game, "table", None), Tensor):
         parts.append(("table", table))
     for name in ("train", "validation", "test"):
@@ -374,12 +388,6 @@ def _described(game: Game[Any], seeds: Sequence[int]) -> str:
     victim = getattr(game, "victim", None)
     if isinstance(victim, FixedVictim):
         parts += list(victim.weights().items())
-    contents = digest("", [(name, tensor.cpu()) for name, tensor in parts])
+    contents = digest(drawn, [(name, tensor.cpu()) for name, tensor in parts])
     where = f"{game.dtype}, {game.device.type}"
     return f"{game.name} on {getattr(task, 'name', None)!r} with {settings!r}, {where}, {contents}"
-
-
-def known_players(game: Game[Any], players: Iterable[str], what: str) -> None:
-    for player in players:
-        if player not in game.players:
-            raise UnknownNameError("player", player, game.players, what)

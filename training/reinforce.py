@@ -16,6 +16,7 @@ from advgames.agents.negotiators import NeuralNegotiator
 from advgames.dialogue.corpus import Corpus
 from advgames.dialogue.speech import free_mask, own_words
 from advgames.errors import SettingError
+from advgames.files import under
 from advgames.games import NegotiationGame, NegotiationState
 from advgames.games.negotiation_state import OUTCOMES
 from advgames.training.dialogues import converse
@@ -153,8 +154,7 @@ class Reinforce:
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
-        weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-        self.model.load_state_dict(weights)
+        self.model.load_state_dict(under(tensors, "model"))
         for name, weight in self.model.named_parameters():
             if f"momentum/{name}" in tensors:
                 self._optimizer.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].to(weight.device).clone()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from advgames.agents.policies import HeadKind, ImageEncoder, Part, Policy, head_of, parts_of
 from advgames.envs.players import Player
 from advgames.envs.sb3 import OpponentVecEnv
-from advgames.errors import SettingError
+from advgames.errors import AdvgamesError, SettingError
 from advgames.games import Game
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
 
@@ -35,7 +35,15 @@ def train(
         model = build(game, role, players, recipe)
         if recipe.start is not None:
             _begin(model, game, role, recipe.start.policy)
-        model.learn(recipe.steps, callback=_Watch(told))
+        try:
+            model.learn(recipe.steps, callback=_Watch(told))
+        except AdvgamesError:
+            raise
+        except (TypeError, ValueError) as error:  # of values that the algorithm does not check, or that it diverged by
+            options, what = {**usual_options(recipe), **recipe.options}, str(error).partition("\n")[0]
+            raise SettingError(
+                f"{recipe.algorithm} as the {role} with {options} failed after {model.num_timesteps} steps: {what}"
+            ) from error
         return freeze(model, game, role, recipe.images), int(model.num_timesteps)
 
 

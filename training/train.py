@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, PrivateAttr
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, PrivateAttr, model_validator
 
 from advgames.agents import View
 from advgames.equilibrium import EmpiricalGame
@@ -47,6 +47,14 @@ class LearnerSpec(Settings):
         given = self.model_dump(exclude={"view"})
         view = None if self.view is None else View.build({"features": None, "moves": None, **self.view})
         return LearningRecipe(**given, view=view, tensorboard=tensorboard)
+
+
+#: fields that belong to one method only
+_OWN = {
+    "best-response": {"role"},
+    "ladder": {"levels", "response", "warm", "exploiters", "exploiter"},
+    "double-oracle": {"solver", "iterations", "tolerance", "patience", "replies"},
+}
 
 
 class TrainSpec(Settings):
@@ -90,6 +98,13 @@ class TrainSpec(Settings):
     patience: PositiveInt = 1
     replies: dict[str, list[str]] = Field(default_factory=dict)
     tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _of_one_method(self) -> TrainSpec:
+        for method, names in _OWN.items():
+            if method != self.method and (other := sorted(names & self.model_fields_set)):
+                raise ValueError(f"{other[0]!r} is a field of the method {method}, not of {self.method}")
+        return self
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> TrainSpec:

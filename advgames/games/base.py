@@ -14,6 +14,7 @@ from torch import Tensor
 
 from advgames.access import Access
 from advgames.errors import PhaseError, SettingError, UnknownNameError
+from advgames.files import under
 from advgames.games.spaces import Observation, Space
 from advgames.settings import Settings
 
@@ -54,7 +55,7 @@ class State:
         for f in fields(cast(Any, cls)):
             if f.metadata.get("derived"):
                 continue
-            nested = {k.split("/", 1)[1]: v for k, v in flat.items() if k.startswith(f"{f.name}/")}
+            nested = under(flat, f.name)
             if f.metadata.get("nested"):
                 values[f.name] = nested
             elif f.name in flat:

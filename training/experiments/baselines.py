@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from advgames.agents import Agent, View, make_agent
+from advgames.agents import Agent, View
 from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game, make_game
 from advgames.tasks.trained import digest
@@ -188,7 +188,7 @@ def summary(out: Path) -> list[dict[str, Any]]:
             )
         game = case.build()
         for name in case.references:
-            paid_ = round(_paid(case, game, make_agent(name)), 4)
+            paid_ = round(_paid(case, game, name), 4)
             rows.append(
                 {"case": case.name, "player": name, "payoff": paid_, "interval": "", "trainings": "", "steps": ""}
             )
@@ -209,10 +209,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _paid(case: Case, game: Game[Any], agent: Agent) -> float:
+def _paid(case: Case, game: Game[Any], agent: Agent | str) -> float:
     other = next(player for player in game.players if player != case.role)
-    players: dict[str, Agent] = {case.role: agent, other: make_agent(case.opponent)}
-    return float(payoffs(game, players, case.matches)[case.role].mean())
+    return float(payoffs(game, {case.role: agent, other: case.opponent}, case.matches)[case.role].mean())
 
 
 def main(arguments: list[str] | None = None) -> None:
