@@ -325,6 +325,7 @@ def solve(
     from advgames.report.solution import solve as solve_game
     from advgames.results import Results
 
+    _no_training(directory)
     results = Results.open(directory)
     missing = results.missing()
     try:
@@ -367,7 +368,11 @@ def report(
     from advgames.report import write_picture, write_report
     from advgames.report.trained import FILE
 
-    path = write_picture(directory) if (directory / FILE).exists() else write_report(directory, confidence)
+    if (directory / FILE).exists():
+        path = write_picture(directory)
+    else:
+        _no_training(directory)
+        path = write_report(directory, confidence)
     if as_json:
         _print_json({"report": str(path)})
     else:
@@ -414,6 +419,19 @@ def _tournament(
         root = "" if data_root is None else f" --data-root {shlex.quote(data_root)}"
         _say(f"interrupted; what is finished is kept. Go on with: {_resume_command(out)}{root}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _no_training(directory: Path) -> None:
+    """Say what there is instead, where a directory holds a training."""
+    from advgames.report.trained import FILE
+
+    if (directory / FILE).exists():
+        raise ConfigError(f"{directory} holds a training, no tournament: its payoffs and mixes stand in {FILE}")
+    if (directory / "population.json").exists():
+        raise ConfigError(
+            f"{directory} holds a training that has not ended, or that Python called: the same call of advgames train "
+            "goes on and writes the result"
+        )
 
 
 def _config(file: Path) -> Path:

@@ -16,7 +16,7 @@ from advgames.cli import app
 from advgames.errors import AdvgamesError, DataFileError, ResultsMismatchError, SettingError, UnknownNameError
 from advgames.games import MatrixGame
 from advgames.report import write_picture
-from advgames.training import payoffs
+from advgames.training import LearningRecipe, ladder, payoffs
 from advgames.training.train import Trained, TrainSpec, train
 
 pytest.importorskip("stable_baselines3")
@@ -104,6 +104,17 @@ def test_a_training_is_drawn(method: str, tmp_path: Path) -> None:
         with pytest.raises(ResultsMismatchError, match="no training that has ended"):
             write_picture(tmp_path / "out")
     assert picture.read_text() == text
+
+
+def test_a_training_is_no_tournament(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ladder(MatrixGame(), 1, recipe=LearningRecipe("A2C", 8, num_games=2, net=(4,)), seeds=4, out=out)
+    for command in ("report", "solve"):
+        call = CliRunner().invoke(app, [command, str(out)])
+        assert call.exit_code == 2 and "a training that has not ended, or that Python called" in call.stderr
+    (out / "result.json").write_text("{}")
+    call = CliRunner().invoke(app, ["solve", str(out)])
+    assert call.exit_code == 2 and "holds a training, no tournament" in call.stderr
 
 
 def test_in_a_best_response_only_its_player_must_be_able_to_learn(tmp_path: Path) -> None:
