@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import numbers as numbers_of
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from advgames import rng
@@ -104,7 +104,7 @@ class LearningRecipe:
         if not isinstance(self.net, tuple | list):
             raise SettingError(f"net is the sizes of the hidden layers, such as (64, 64), got {self.net!r}")
         numbers = self.steps, self.num_games, self.seed, *self.net
-        if not all(isinstance(number, numbers_of.Integral) for number in numbers):
+        if not all(isinstance(number, Integral) for number in numbers):
             raise SettingError(f"steps, num_games, seed and net are whole numbers, got {self}")
         if min(self.steps, self.num_games, *self.net) < 1 or self.seed < 0:
             raise SettingError(f"steps, num_games and net must be positive, and seed not negative, got {self}")
