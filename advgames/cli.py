@@ -289,6 +289,7 @@ def train(
             found = train_players(spec, out, data_root=root, told=told)
     except KeyboardInterrupt:
         again = ["advgames", "train", str(file), "--out", str(out), *(["--data-root", root] if root else [])]
+        again += ["--threads", str(threads)] if threads != 1 else []
         _say(f"interrupted; what is finished is kept. The same call goes on: {shlex.join(again)}")
         raise typer.Exit(INTERRUPTED) from None
     finish()
@@ -425,12 +426,14 @@ def _no_training(directory: Path) -> None:
     """Say what there is instead, where a directory holds a training."""
     from advgames.report.trained import FILE
 
+    if (directory / "tournament.yaml").exists():
+        return
     if (directory / FILE).exists():
         raise ConfigError(f"{directory} holds a training, no tournament: its payoffs and mixes stand in {FILE}")
     if (directory / "population.json").exists():
         raise ConfigError(
-            f"{directory} holds a training that has not ended, or that Python called: the same call of advgames train "
-            "goes on and writes the result"
+            f"{directory} holds a training without a result: it has not ended (the same call of advgames train goes "
+            "on), or Python called it (and has the result)"
         )
 
 

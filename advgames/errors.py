@@ -39,8 +39,8 @@ class UnknownNameError(AdvgamesError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         known = sorted(known)
-        plain = {each.lower(): each for each in known}
-        near = [plain[each] for each in difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.5)]
+        close = difflib.get_close_matches(str(name).lower(), {each.lower(): 0 for each in known}, n=3, cutoff=0.5)
+        near = [each for plain in close for each in known if each.lower() == plain]
         shown = ", ".join(known) if len(known) <= _MANY else f"{', '.join(known[:_MANY])} and {len(known) - _MANY} more"
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {shown}"
         super().__init__(f"unknown {kind} {name!r}{f' in {where}' if where else ''}; {hint}")

@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves the old one or the whole new one."""
+"""Files, written so that a kill at any moment leaves the old one or the whole new one; names of values in them."""
 
 from __future__ import annotations
 

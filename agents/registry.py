@@ -115,8 +115,10 @@ def make_agent(text: str | Agent) -> Agent:
     """
     if not isinstance(text, str):
         if isinstance(text, type) or not (hasattr(text, "reset") and hasattr(text, "act")):
-            write = f"; write {text.__name__}(...)" if isinstance(text, type) else ""
-            raise SettingError(f"an agent is a name, or has reset and act; got {text!r}{write}")
+            hint = f"; write {text.__name__}(...)" if isinstance(text, type) else ""
+            if hasattr(text, "predict"):
+                hint = "; of a model of stable-baselines3 advgames.training.from_sb3 makes one"
+            raise SettingError(f"an agent is a name, or has reset and act; got {text!r}{hint}")
         return text
     first, *rest = split_outside(text, "+")
     name, options = parse_name(first, text)

@@ -87,13 +87,6 @@ def seat_opponents(opponents: Opponents, role: str, names: Names) -> dict[str, P
 
 
 def _player(agent: str | Player | None) -> Player | None:
-    """An agent by name, or as it is. The name is resolved when it is used: environments do not depend on agents."""
-    if isinstance(agent, str):
-        make: Callable[[str], Player] = pkgutil.resolve_name("advgames.agents:make_agent")
-        return make(agent)
-    if agent is not None and (not isinstance(agent, Player) or isinstance(agent, type)):
-        raise SettingError(
-            f"an opponent must be a name or have reset and act, got {agent!r}; of a model of stable-baselines3 "
-            "advgames.training.from_sb3 makes one"
-        )
-    return agent
+    """An agent by name, or as it is. That is resolved when it is used: environments do not depend on agents."""
+    make: Callable[[str | Player], Player] = pkgutil.resolve_name("advgames.agents:make_agent")
+    return None if agent is None else make(agent)

@@ -175,7 +175,7 @@ def test_names_and_settings_are_checked() -> None:
         poisoning_v0.gym_env("attacker", {}, **LINEAR)
     with pytest.raises(SettingError, match="leaves to its user"):
         poisoning_v0.gym_env("attacker", {"defender": "null", "attacker_0": "null"}, **LINEAR)
-    with pytest.raises(SettingError, match="got 1;"):
+    with pytest.raises(SettingError, match=r"got 1$"):
         poisoning_v0.gym_env("attacker", 1, **LINEAR)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="render mode 'ansi'"):
         poisoning_v0.env(render_mode="ansi", **LINEAR)

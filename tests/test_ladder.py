@@ -208,9 +208,9 @@ def test_games_are_told_apart_by_what_matches_begin_with() -> None:
     for seeds in (torch.arange(3), torch.arange(3, 6)):
         pairs = bargains.scenarios(seeds)
         games.append(NegotiationGame(replace(bargains, pairs=lambda pairs=pairs: pairs)))
-    told = [_described(game, range(3), 2) for game in games]
+    told = [_described(game, range(3)) for game in games]
     assert len(set(told)) == len(games)
-    assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3), 2)
+    assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3))
 
 
 def test_nothing_is_trained_and_no_folder_claimed_by_what_cannot_end(
@@ -411,6 +411,10 @@ def test_games_that_are_not_zero_sum_keep_both_payoffs() -> None:
         ({"start": {"row": "level-1"}}, Exception, "plays a payoff table"),
         ({"start": {"row": Mix}}, SettingError, "reset and act; got .*; write Mix"),
         ({"start": {"row": 3}}, SettingError, "reset and act; got 3$"),
+        ({"recipe": {"row": "PPO", "column": TINY}}, SettingError, "recipe of the row must be"),
+        ({"seeds": 4.0}, SettingError, "seeds are whole numbers"),
+        ({"seeds": [0.5]}, SettingError, "seeds are whole numbers"),
+        ({"start": 3}, SettingError, "start maps players"),
         ({"start": "mix"}, SettingError, "start maps players to agents, such as {'row': 'mix'}"),
         ({"seeds": 0}, SettingError, "at least one match"),
         ({"recipe": "PPO"}, SettingError, "recipe must be a LearningRecipe"),
@@ -434,6 +438,7 @@ def test_what_cannot_be_an_oracle_is_refused() -> None:
         ({"recipe": TINY, "tolerance": -1.0}, SettingError, "not negative"),
         ({"recipe": TINY, "solver": "nsah"}, UnknownNameError, "unknown solver 'nsah'; did you mean 'nash'"),
         ({"replies": {"row": "mix"}}, SettingError, "replies of the row are a list"),
+        ({"replies": {"row": Mix()}}, SettingError, "replies of the row are a list"),
         ({"replies": {"rows": ["mix"]}}, UnknownNameError, "row"),
         ({"replies": {"row": ["mix", "mix"]}}, SettingError, "given twice"),
     ):

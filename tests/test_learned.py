@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from advgames.agents import Mix, Null, Pool, RLLevelK, StrategyMix, Subspace, View, make_agent
+from advgames.agents import Mix, Null, Pool, RLLevelK, StrategyMix, View, make_agent
 from advgames.agents.learned import FORMAT
 from advgames.envs.sb3 import OpponentVecEnv
 from advgames.envs.viewed import ViewedGame
@@ -30,6 +30,8 @@ from advgames.training.best_response import ALGORITHMS, LearningRecipe, respond,
 
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
+from stable_baselines3.common.torch_layers import CombinedExtractor
+
 from advgames.training.sb3 import architecture, freeze
 
 PLANE = {"task": "polygon", "batch_size": 3, "rounds": 2, "order": "attacker-first"}
@@ -330,7 +332,9 @@ def test_progress_is_told() -> None:
         ("matrix", {"algorithm": dict}, SettingError, "algorithm is one of the names"),
         ("matrix", {"view": {"features": None}}, SettingError, "view must be a View"),
         ("matrix", {"start": "level-1.safetensors"}, SettingError, "start must be a RLLevelK"),
-        ("matrix", {"opponents": Mix}, SettingError, "reset and act, got <class"),
+        ("matrix", {"options": None}, SettingError, "options map names"),
+        ("matrix", {"level": -1}, SettingError, "a level is a whole number"),
+        ("matrix", {"opponents": Mix}, SettingError, "reset and act; got <class .*; write Mix"),
         ("matrix", {"options": {"n_step": 4}}, SettingError, "n_step"),
         ("matrix", {"options": {"seed": 0}}, SettingError, "'seed' is not an option here"),
         ("matrix", {"options": {"policy_kwargs": {}}}, SettingError, "'policy_kwargs' is not an option here"),
@@ -416,23 +420,52 @@ def test_files_that_hold_no_player_are_refused(tmp_path: Path) -> None:
 
 
 def test_ones_own_model_of_stable_baselines3_becomes_a_player(tmp_path: Path) -> None:
-    """As the suite's own training of the same model does, but for what only that knows."""
-    game, view = PerturbationGame(**PLANE), View(["margins"], Subspace("dct", 2))
-    model = pytest.importorskip("stable_baselines3").PPO(
-        "MultiInputPolicy", OpponentVecEnv(ViewedGame(game, "attacker", view), "attacker", "smooth", 2), n_steps=4
-    )
+    """It does what the model predicts, through the view that the model learned with."""
+    made, game, view = pytest.importorskip("stable_baselines3").PPO, PerturbationGame(**PLANE), View(["margins"])
+    env = OpponentVecEnv(ViewedGame(game, "attacker", view), "attacker", "smooth", 2)
+    model = made("MultiInputPolicy", env, n_steps=4, batch_size=8)
     model.learn(8)
-    agent = from_sb3(model, game, "attacker", view=view, level=2)
+    agent = from_sb3(model, game, "attacker", view=view, level=2, deterministic=True)
     assert (agent.k, agent.manifest.algorithm, agent.manifest.steps, agent.manifest.game) == (2, "PPO", 8, game.name)
-    again = RLLevelK.load(agent.save(tmp_path / "own.safetensors"))
-    found = [payoffs(game, {"attacker": each, "defender": "smooth"}, 4)["attacker"] for each in (agent, again)]
-    assert torch.equal(*found)
+    again = RLLevelK.load(agent.save(tmp_path / "own.safetensors"), deterministic=True)
+    state = game.reset([0, 1])
+    access, seen = game.access(state, "attacker"), game.observe(state, "attacker")
+    for each in (agent, again):
+        each.reset(access)
+        margins = {"margins": view.observe(seen, access)["margins"].numpy()}
+        predicted = torch.as_tensor(model.predict(margins, deterministic=True)[0])
+        assert torch.allclose(each.act(seen, access), access.threat.project(predicted), atol=1e-6)
     with pytest.raises(UnknownNameError, match="algorithm 'dict'"):
         from_sb3({}, game, "attacker")
     with pytest.raises(SettingError, match="from_sb3 makes one"):
         best_response(game, "defender", model)
     with pytest.raises(SettingError, match="the model reads"):
         from_sb3(model, game, "attacker")
+    with pytest.raises(SettingError, match="a level is a whole number"):
+        from_sb3(model, game, "attacker", view=view, level=-1)
+    with pytest.raises(SettingError, match="view must be a View"):
+        from_sb3(model, game, "attacker", view={"features": ["margins"]})  # type: ignore[arg-type]
+    normal = pytest.importorskip("stable_baselines3.common.vec_env").VecNormalize(env)
+    with pytest.raises(SettingError, match="VecNormalize"):
+        from_sb3(made("MultiInputPolicy", normal, n_steps=4, batch_size=8), game, "attacker", view=view)
+    with pytest.raises(SettingError, match="a features extractor of its own"):
+        policy = {"features_extractor_class": Turned}
+        from_sb3(
+            made("MultiInputPolicy", env, n_steps=4, batch_size=8, policy_kwargs=policy), game, "attacker", view=view
+        )
+
+
+class Turned(CombinedExtractor):
+    """Reads the same numbers with their signs turned."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space)
+        self.extractors = torch.nn.ModuleDict({"margins": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.ELU())})
+
+
+def test_numbers_may_be_numpys() -> None:
+    own = LearningRecipe("PPO", np.int64(8), seed=np.int64(3), net=[np.int32(4)])  # type: ignore[arg-type]
+    assert own == LearningRecipe("PPO", 8, seed=3, net=(4,)) and type(own.seed) is int
 
 
 def test_a_model_of_another_game_is_not_frozen_for_this_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ LADDER = {
     "exploiter": LEARNER,
     "exploiters": 2,
 }
+CLIMB = {name: value for name, value in LADDER.items() if not name.startswith("exploiter")}
 CONFIGS = sorted((Path(str(advgames.training.__file__)).parent / "configs").glob("train-*.yaml"))
 
 
@@ -111,7 +113,7 @@ def test_a_training_is_no_tournament(tmp_path: Path) -> None:
     ladder(MatrixGame(), 1, recipe=LearningRecipe("A2C", 8, num_games=2, net=(4,)), seeds=4, out=out)
     for command in ("report", "solve"):
         call = CliRunner().invoke(app, [command, str(out)])
-        assert call.exit_code == 2 and "a training that has not ended, or that Python called" in call.stderr
+        assert call.exit_code == 2 and "holds a training without a result" in call.stderr
     (out / "result.json").write_text("{}")
     call = CliRunner().invoke(app, ["solve", str(out)])
     assert call.exit_code == 2 and "holds a training, no tournament" in call.stderr
@@ -133,9 +135,8 @@ def test_in_a_best_response_only_its_player_must_be_able_to_learn(tmp_path: Path
 
 def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
     own = {
-        **LADDER,
+        **CLIMB,
         "levels": 1,
-        "exploiters": 0,
         "learners": {"row": {**LEARNER, "algorithm": "A2C", "options": {}}},
     }
     assert train(written(tmp_path, own), tmp_path / "out").exploitability == []
@@ -145,7 +146,7 @@ def test_players_have_learners_of_their_own(tmp_path: Path) -> None:
 
 def test_learning_curves_are_written_on_demand(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    train(written(tmp_path, {**LADDER, "levels": 1, "exploiters": 0, "tensorboard": True}), tmp_path / "out")
+    train(written(tmp_path, {**CLIMB, "levels": 1, "tensorboard": True}), tmp_path / "out")
     assert list((tmp_path / "out" / "tensorboard").rglob("events.*"))
 
 
@@ -186,8 +187,9 @@ def test_the_files_that_come_along_can_be_trained(file: Path, tmp_path: Path) ->
         ({"learners": {"attacker": LEARNER}}, SettingError, "none of the players row, column"),
         ({"start": {"attacker": "mix"}}, UnknownNameError, "row"),
         ({"role": "row"}, SettingError, "'role' is a field of the method best-response, not of ladder"),
-        ({"solver": "nash"}, SettingError, "'solver' is a field of the method double-oracle, not of ladder"),
+        ({"solver": "uniform"}, SettingError, "'solver' is a field of the method double-oracle, not of ladder"),
         ({"start": {"row": 3}}, SettingError, "start.row"),
+        ({"exploiters": 0}, SettingError, "'exploiter' says how they learn"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -212,12 +214,13 @@ def test_a_best_response_says_whose_it_is(tmp_path: Path) -> None:
     [
         ({"n_epochs": "many"}, "PPO as the row with .*'many'.* failed after 16 steps"),
         ({"learning_rate": 1e30}, "PPO as the row .* failed after 16 steps: Expected parameter logits"),
+        ({"n_epochs": 0}, "PPO as the row .* failed after 16 steps"),
     ],
 )
 def test_a_training_that_fails_names_its_learner_and_leaves_the_folder_to_the_next(
     options: dict[str, Any], text: str, tmp_path: Path
 ) -> None:
-    quick = {**LADDER, "levels": 1, "exploiters": 0}
+    quick = {**CLIMB, "levels": 1}
     wrong = {**LEARNER, "steps": 64, "options": {**LEARNER["options"], **options}}  # type: ignore[dict-item]
     with pytest.raises(SettingError, match=text):
         train(written(tmp_path, {**quick, "learner": wrong}), tmp_path / "out")
@@ -225,6 +228,53 @@ def test_a_training_that_fails_names_its_learner_and_leaves_the_folder_to_the_ne
     fresh = train(written(tmp_path, quick), tmp_path / "other")
     assert (tmp_path / "out" / "result.json").read_bytes() == (tmp_path / "other" / "result.json").read_bytes()
     assert fresh.rows == ("level-0", "level-1")
+
+
+class Faulty(Mix):
+    """Cannot go on after its first match."""
+
+    def act(self, observation: Any, access: Any) -> Any:
+        if access.match_seeds[0] > 8:
+            raise ValueError("a fault of its own")
+        return super().act(observation, access)
+
+
+def test_faults_of_others_are_not_the_learners(tmp_path: Path) -> None:
+    quick = LearningRecipe("A2C", 8, num_games=2, net=(4,))
+    with pytest.raises(ValueError, match=r"^a fault of its own$"):
+        ladder(MatrixGame(), 1, recipe=quick, start={"column": Faulty()}, seeds=4, out=tmp_path / "out")
+
+    def told(name: str, steps: int, paid: float) -> None:
+        raise ValueError("no paper")
+
+    with pytest.raises(ValueError, match=r"^no paper$"):
+        ladder(MatrixGame(), 1, recipe=quick, seeds=4, told=told)
+
+
+def test_a_folder_in_use_is_not_taken_over(tmp_path: Path) -> None:
+    """Neither one in which nobody has learned yet, nor players of which it is not known what they learned in."""
+    quick = LearningRecipe("A2C", 8, num_games=2, net=(4,))
+
+    def told(name: str, steps: int, paid: float) -> None:
+        if name == "level-1-row":
+            with pytest.raises(DataFileError, match="other method, players or options"):
+                ladder(MatrixGame(), 1, recipe=replace(quick, net=(8,)), seeds=4, out=tmp_path / "out")
+            seen.append(name)
+
+    seen: list[str] = []
+    found = ladder(MatrixGame(), 1, recipe=quick, seeds=4, out=tmp_path / "out", told=told)
+    assert seen and repr(found.agents["row"][1]) == repr(
+        ladder(MatrixGame(), 1, recipe=quick, seeds=4).agents["row"][1]
+    )
+    (tmp_path / "mine").mkdir()
+    kept = (tmp_path / "mine" / "paper.safetensors").write_bytes(b"mine")
+    ladder(MatrixGame(), 1, recipe=quick, seeds=4, out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "paper.safetensors").stat().st_size == kept
+
+
+def test_a_spec_survives_its_own_dump() -> None:
+    spec = TrainSpec.model_validate(LADDER)
+    assert TrainSpec.model_validate(spec.model_dump()) == spec
 
 
 def test_the_command_line_tells_the_mixes_and_why_it_ended(tmp_path: Path) -> None:
@@ -244,17 +294,20 @@ def test_progress_ends_with_the_last_line(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr("advgames.training.train.train", told_of)
+    monkeypatch.setattr("advgames.cli._set_threads", lambda threads: None)
     file, folder = written(tmp_path, LADDER), tmp_path / "two words"
-    call = CliRunner().invoke(app, ["train", str(file), "--out", str(folder), "--data-root", str(tmp_path)])
+    call = CliRunner().invoke(
+        app, ["train", str(file), "--out", str(folder), "--data-root", str(tmp_path), "--threads", "2"]
+    )
     lines = call.stderr.splitlines()
     shown = [line.split(" steps")[0] for line in lines[:-2]]
     assert shown == ["one: 1000", "one: 11000", "one: 21000", "one: 25000", "two: 1000", "two: 3000"]
     assert lines[-2] == "iteration 1: 2 strategies, exploitability about 0.25"
-    assert lines[-1].endswith(f"advgames train {file} --out '{folder}' --data-root {tmp_path}")
+    assert lines[-1].endswith(f"advgames train {file} --out '{folder}' --data-root {tmp_path} --threads 2")
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
-    quick = {**LADDER, "levels": 1, "exploiters": 0}
+    quick = {**CLIMB, "levels": 1}
     train(written(tmp_path, quick), tmp_path / "out")
     with pytest.raises(DataFileError, match="other method, players or options"):
         train(written(tmp_path, {**quick, "response": "uniform"}), tmp_path / "out")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from advgames import rng
@@ -103,9 +103,14 @@ class LearningRecipe:
             raise UnknownNameError("algorithm", self.algorithm, ALGORITHMS)
         if not isinstance(self.net, tuple | list):
             raise SettingError(f"net is the sizes of the hidden layers, such as (64, 64), got {self.net!r}")
-        numbers = self.steps, self.num_games, self.seed, *self.net
-        if not all(isinstance(number, Integral) for number in numbers):
-            raise SettingError(f"steps, num_games, seed and net are whole numbers, got {self}")
+        try:
+            whole = {name: operator.index(getattr(self, name)) for name in ("steps", "num_games", "seed")}
+            for name, value in {**whole, "net": tuple(map(operator.index, self.net))}.items():
+                object.__setattr__(self, name, value)  # as Python's own numbers
+        except TypeError as error:
+            raise SettingError(f"steps, num_games, seed and net are whole numbers, got {self}") from error
+        if not isinstance(self.options, Mapping):
+            raise SettingError(f"options map names to values, got {self.options!r}")
         if min(self.steps, self.num_games, *self.net) < 1 or self.seed < 0:
             raise SettingError(f"steps, num_games and net must be positive, and seed not negative, got {self}")
         for name, made, kind in (("view", self.view, View), ("start", self.start, RLLevelK)):
@@ -143,6 +148,7 @@ def best_response(
     Raises:
         UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: before anything is
             trained: no such seat or algorithm, one that cannot act in this game, an opponent that cannot play it.
+        SettingError: later, if learning fails by the options it was given.
     """
     return respond(game, role, opponents, LearningRecipe(algorithm, steps, **recipe), level, told)
 
@@ -217,12 +223,15 @@ def from_sb3(
 
     Raises:
         UnknownNameError: no such seat, or algorithm.
-        SettingError: the model was trained on other observations or actions, or has layers of another kind.
+        SettingError: the model was trained on other observations or actions, on ``VecNormalize``, or has layers or a
+            features extractor of another kind.
     """
     from advgames.envs.naming import Names
     from advgames.envs.viewed import ViewedGame
     from advgames.training.sb3 import freeze
 
+    if not isinstance(view, View | None):
+        raise SettingError(f"view must be a View, got {view!r}")
     role, name = Names(game.players).player(role), type(model).__name__
     if name not in ALGORITHMS:
         raise UnknownNameError("algorithm", name, ALGORITHMS)
@@ -233,6 +242,8 @@ def from_sb3(
 
 def _manifest(game: Game[Any], role: str, algorithm: str, view: View | None, level: int) -> Manifest:
     """What a player's file says of the game and the seat it learned in."""
+    if not isinstance(level, int) or level < 0:
+        raise SettingError(f"a level is a whole number, 0 or above, got {level!r}")
     return Manifest(
         game=game.name,
         task=str(getattr(getattr(game, "task", None), "name", "")),

@@ -112,6 +112,7 @@ def double_oracle(
 
     Raises:
         SettingError, UnknownNameError, AccessError: before anything is trained.
+        SettingError: later, if a learner fails by its options; then a folder in which nobody has learned is free again.
         DataFileError: the folder holds something else.
     """
     if min(max_iterations, patience) < 1 or not tolerance >= 0:
@@ -193,7 +194,7 @@ def _given(game: Game[Any], replies: Mapping[str, Sequence[str | Agent]]) -> dic
     """Each player's given replies by name."""
     known_players(game, replies, "replies")
     for player, agents in replies.items():
-        if isinstance(agents, str):
+        if not isinstance(agents, Sequence) or isinstance(agents, str):
             raise SettingError(f"replies of the {player} are a list of agents, got {agents!r}")
     made = {player: [make_agent(agent) for agent in replies.get(player, ())] for player in game.players}
     named = {player: {repr(agent): agent for agent in agents} for player, agents in made.items()}

@@ -84,6 +84,7 @@ def ladder(
     Raises:
         SettingError, UnknownNameError, AccessError: before anything is trained, see
             :func:`~advgames.training.best_response`.
+        SettingError: later, if a learner fails by its options; then a folder in which nobody has learned is free again.
         DataFileError: the folder holds another ladder.
     """
     if min(levels, exploiters) < 1:

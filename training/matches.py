@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from advgames.agents import Agent, make_agent
 from advgames.errors import SettingError, UnknownNameError
 from advgames.games import Game, State
 
-__all__ = ["known_players", "payoffs", "play_out"]
+__all__ = ["known_players", "match_seeds", "payoffs", "play_out"]
 
 S = TypeVar("S", bound=State)
 
@@ -49,12 +50,25 @@ def payoffs(
     known_players(game, players, game.name)
     if missing := [player for player in game.players if player not in players]:
         raise SettingError(f"players: nobody plays the {missing[0]} of {game.name}")
-    seeds = range(seeds) if isinstance(seeds, int) else seeds
-    if not len(seeds):
-        raise SettingError("payoffs need at least one match")
+    seeds = match_seeds(seeds)
     agents = {player: make_agent(agent) for player, agent in players.items()}
     parts = [play_out(game, agents, seeds[i : i + batch])[1] for i in range(0, len(seeds), batch)]
     return {player: torch.cat([part[player].cpu() for part in parts]) for player in game.players}
+
+
+def match_seeds(seeds: int | Sequence[int]) -> list[int]:
+    """Seeds of matches: those given, or of a number of matches 0, 1, ...
+
+    Raises:
+        SettingError: there is none, or one is no whole number.
+    """
+    try:
+        found = [operator.index(seed) for seed in (seeds if isinstance(seeds, Iterable) else range(seeds))]
+    except TypeError as error:
+        raise SettingError(f"seeds are whole numbers, or how many there are, got {seeds!r}") from error
+    if not found:
+        raise SettingError(f"at least one match is needed, got seeds={seeds!r}")
+    return found
 
 
 def known_players(game: Game[Any], players: Iterable[str], what: str) -> None:

@@ -18,13 +18,13 @@ from advgames import rng
 from advgames.agents import Agent, Pool, RLLevelK, make_agent
 from advgames.equilibrium import EmpiricalGame
 from advgames.equilibrium.samples import CellSamples, Pair
-from advgames.errors import DataFileError, SettingError, UnknownNameError
+from advgames.errors import AdvgamesError, DataFileError, SettingError, UnknownNameError
 from advgames.files import drop_cut_line, whole_lines, write_whole
 from advgames.games import Game
 from advgames.tasks import Split
 from advgames.tasks.trained import digest
 from advgames.training.best_response import LearningRecipe, respond, try_learning, try_out
-from advgames.training.matches import known_players, payoffs
+from advgames.training.matches import known_players, match_seeds, payoffs
 from advgames.victims.fixed import FixedVictim
 
 __all__ = [
@@ -90,9 +90,7 @@ class Population:
         if len(game.players) != 2:
             raise SettingError(f"a population has two players, {game.name} has {len(game.players)}")
         self.game, self.batch = game, batch
-        self.seeds = list(range(seeds) if isinstance(seeds, int) else seeds)
-        if not self.seeds:
-            raise SettingError("a population needs at least one match: seeds is empty")
+        self.seeds = match_seeds(seeds)
         self.out = None if out is None else Path(out)
         self.agents: dict[str, dict[str, Agent]] = {player: {} for player in game.players}
         self._paid: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
@@ -150,6 +148,9 @@ class Population:
             weights: of the other player's strategies.
             recipe, level: as in :func:`~advgames.training.best_response`.
             told: called with the file's name, steps and payoffs.
+
+        Raises:
+            SettingError: learning failed; a folder in which nobody has learned is given up.
         """
         path = None if self.out is None else self.out / f"{file}.safetensors"
         if path is not None and path.exists():
@@ -162,7 +163,11 @@ class Population:
         other = self.game.players[1 - self.game.players.index(player)]
         if recipe.tensorboard is not None:
             recipe = replace(recipe, tensorboard=f"{recipe.tensorboard}/{file}")
-        agent = respond(self.game, player, {other: self.pool(other, weights)}, recipe, level, heard)
+        try:
+            agent = respond(self.game, player, {other: self.pool(other, weights)}, recipe, level, heard)
+        except AdvgamesError:
+            self._leave()
+            raise
         return agent if path is None else RLLevelK.load(agent.save(path))  # as it will be read when this goes on
 
     def paid(self, row: str, column: str) -> tuple[list[float], list[float]]:
@@ -221,18 +226,22 @@ class Population:
         agents = [self.agents[player][name] for name in names]
         return agents[0] if len(agents) == 1 else Pool(agents, [weights[name] for name in names])
 
+    def _leave(self) -> None:
+        """Give up the folder, if nobody has learned yet: what was wrong can be mended, and the call made again."""
+        if self.out is not None and not any(self.out.glob("*.safetensors")):
+            for name in (_SPEC, _PAID):
+                (self.out / name).unlink(missing_ok=True)
+
     def _open(self, out: Path, what: str) -> None:
         spec, file = out / _SPEC, out / _PAID
-        told = {"game": _described(self.game, self.seeds, self.batch), "what": what, "seeds": self.seeds}
-        kept = _read(spec) if spec.exists() else {}
+        told = {"game": _described(self.game, self.seeds), "what": what, "seeds": self.seeds}
+        kept = _read(spec) if spec.exists() else told
         if differing := [_MEANT[name] for name, value in told.items() if kept.get(name) != value]:
-            if any(out.glob("*.safetensors")) or len(whole_lines(file)) > 1:  # else one failed before it learned
-                raise DataFileError(
-                    f"{out}: the folder holds another training (other {', '.join(differing)}); take another folder, "
-                    "or delete it"
-                )
-            file.unlink(missing_ok=True)
-            write_whole(spec, json.dumps(told, indent=1) + "\n")
+            raise DataFileError(
+                f"{out}: the folder holds another training (other {', '.join(differing)}); take another folder, or "
+                "delete it"
+            )
+        write_whole(spec, json.dumps(told, indent=1) + "\n")
         drop_cut_line(file)
         try:
             for text in whole_lines(file):
@@ -246,6 +255,7 @@ class Population:
 
 
 _SPEC, _PAID = "population.json", "payoffs.jsonl"
+_AT_ONCE = 256  # matches
 _MEANT = {"game": "game or data", "what": "method, players or options", "seeds": "matches"}
 
 
@@ -332,6 +342,8 @@ def by_player(game: Game[Any], recipe: Recipes, what: str) -> dict[str, Learning
     if not isinstance(recipe, Mapping):
         raise SettingError(f"{what} must be a LearningRecipe, or one for each player, got {recipe!r}")
     known_players(game, recipe, what)
+    if wrong := [player for player, own in recipe.items() if not isinstance(own, LearningRecipe)]:
+        raise SettingError(f"{what} of the {wrong[0]} must be a LearningRecipe, got {recipe[wrong[0]]!r}")
     if missing := [player for player in game.players if player not in recipe]:
         raise SettingError(f"{what}: there is none for {', '.join(missing)}")
     return dict(recipe)
@@ -343,8 +355,8 @@ def level_zero(game: Game[Any], start: Mapping[str, str | Agent] | None) -> dict
     Raises:
         UnknownNameError: no such player or agent.
     """
-    if isinstance(start, str | Agent):
-        raise SettingError(f"start maps players to agents, such as {{{game.players[0]!r}: {start!r}}}, got {start!r}")
+    if not isinstance(start, Mapping | None):
+        raise SettingError(f"start maps players to agents, such as {{{game.players[0]!r}: 'mix'}}, got {start!r}")
     known_players(game, start or (), "start")
     given = dict.fromkeys(game.players, game.level_0) | dict(start or {})
     return {player: make_agent(agent) for player, agent in given.items()}
@@ -372,12 +384,12 @@ def solvable(game: Game[Any], solver: str) -> None:
         raise SettingError(f"'nash' needs a zero-sum game, and {game.name} is none with these settings: 'replicator'")
 
 
-def _described(game: Game[Any], seeds: Sequence[int], batch: int) -> str:
+def _described(game: Game[Any], seeds: Sequence[int]) -> str:
     """Everything that decides what players of a game are paid in these matches."""
     task, settings = (getattr(game, name, None) for name in ("task", "settings"))
     drawn = ""  # what matches draw at the beginning: scenarios, a victim's weights
-    for first in range(0, len(seeds), batch):
-        begun = game.reset(seeds[first : first + batch]).to_dict()
+    for first in range(0, len(seeds), _AT_ONCE):
+        begun = game.reset(seeds[first : first + _AT_ONCE]).to_dict()
         drawn = digest(drawn, [(name, value.cpu()) for name, value in begun.items() if isinstance(value, Tensor)])
     parts = list[tuple[str, Tensor]]()
     if isinstance(table := getattr(game, "table", None), Tensor):

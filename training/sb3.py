@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +14,14 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
 from stable_baselines3.common.utils import safe_mean, set_random_seed
 from torch import Tensor, nn
 
 from advgames.agents.policies import HeadKind, ImageEncoder, Part, Policy, head_of, parts_of
 from advgames.envs.players import Player
 from advgames.envs.sb3 import OpponentVecEnv
-from advgames.errors import AdvgamesError, SettingError
+from advgames.errors import ActionError, SettingError
 from advgames.games import Game
 from advgames.training.best_response import ALGORITHMS, LearningRecipe, Told, usual_options
 
@@ -37,9 +38,11 @@ def train(
             _begin(model, game, role, recipe.start.policy)
         try:
             model.learn(recipe.steps, callback=_Watch(told))
-        except AdvgamesError:
-            raise
-        except (TypeError, ValueError) as error:  # of values that the algorithm does not check, or that it diverged by
+        except (ActionError, TypeError, ValueError, NameError) as error:
+            # of options that the algorithm does not check, or by which it diverged
+            within = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+            if not isinstance(error, ActionError) and any(name.startswith("advgames.") for name in within):
+                raise  # by an opponent, a view, or whoever is told
             options, what = {**usual_options(recipe), **recipe.options}, str(error).partition("\n")[0]
             raise SettingError(
                 f"{recipe.algorithm} as the {role} with {options} failed after {model.num_timesteps} steps: {what}"
@@ -126,6 +129,14 @@ def freeze(model: BaseAlgorithm, game: Game[Any], role: str, images: bool = Fals
     """
     if getattr(model, "use_sde", False):
         raise SettingError("a policy with state-dependent exploration (use_sde) cannot be frozen")
+    if model.get_vec_normalize_env() is not None:
+        raise SettingError(
+            "a policy that learned on VecNormalize reads other numbers than the game shows: train without"
+        )
+    reader = _reader(model)
+    each = reader.extractors.values() if isinstance(reader, CombinedExtractor) else [reader]
+    if not all(type(part) in (nn.Flatten, FlattenExtractor, Reader) for part in each):
+        raise SettingError(f"a policy with a features extractor of its own cannot be frozen: {reader}")
     parts, space = parts_of(game.observation_space(role), images), game.action_space(role)
     known = list(getattr(model.observation_space, "spaces", {}))
     if known != [part.name for part in parts]:

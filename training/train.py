@@ -102,8 +102,13 @@ class TrainSpec(Settings):
     @model_validator(mode="after")
     def _of_one_method(self) -> TrainSpec:
         for method, names in _OWN.items():
-            if method != self.method and (other := sorted(names & self.model_fields_set)):
+            given = {name: getattr(self, name) for name in sorted(names)}
+            fields = type(self).model_fields
+            other = [n for n, value in given.items() if value != fields[n].get_default(call_default_factory=True)]
+            if method != self.method and other:
                 raise ValueError(f"{other[0]!r} is a field of the method {method}, not of {self.method}")
+        if self.exploiter is not None and not self.exploiters:
+            raise ValueError("'exploiter' says how they learn, and 'exploiters' that there are none")
         return self
 
     @classmethod
@@ -169,6 +174,7 @@ def train(
 
     Raises:
         ConfigError, SettingError, UnknownNameError, AccessError: before anything is trained.
+        SettingError: later, if a learner fails by its options; then a folder in which nobody has learned is free again.
         DataFileError: the folder holds another training.
     """
     if not isinstance(spec, TrainSpec):
