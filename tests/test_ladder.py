@@ -223,6 +223,8 @@ def test_games_are_told_apart_by_what_matches_begin_with() -> None:
     for seeds in (torch.arange(3), torch.arange(3, 6)):
         pairs = bargains.scenarios(seeds)
         games.append(NegotiationGame(replace(bargains, pairs=lambda pairs=pairs: pairs)))
+    many = [list(range(300)), [*range(299), 300]]
+    assert len({_described(MatrixGame(), seeds) for seeds in many}) == 2
     told = [_described(game, range(3)) for game in games]
     assert len(set(told)) == len(games)
     assert told[0] == _described(PoisoningGame(digits, batch_size=4, iterations=2), range(3))

@@ -197,10 +197,14 @@ def test_payoffs_take_names_and_numbers_of_matches() -> None:
     game = MatrixGame("matching-pennies")
     found = payoffs(game, {"row": "mix(weights=[1, 0])", "column": "mix(weights=[0, 1])"}, 3)
     assert found["row"].tolist() == [-1.0] * 3
+    drawn = [payoffs(game, {"row": "mix", "column": "mix"}, seeds)["row"] for seeds in (40, range(40), range(1, 41))]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
     with pytest.raises(SettingError, match="nobody plays the column"):
         payoffs(game, {"row": "mix"}, 3)
     with pytest.raises(UnknownNameError, match="column"):
         payoffs(game, {"row": "mix", "colum": "mix"}, 3)
+    with pytest.raises(UnknownNameError, match="did you mean 'row'"):
+        payoffs(game, {"ROW": "mix", "column": "mix"}, 3)
     with pytest.raises(SettingError, match="at least one match"):
         payoffs(game, {"row": "mix", "column": "mix"}, 0)
 

@@ -17,7 +17,8 @@ from advgames.cli import app
 from advgames.errors import AdvgamesError, DataFileError, ResultsMismatchError, SettingError, UnknownNameError
 from advgames.games import MatrixGame
 from advgames.report import write_picture
-from advgames.training import LearningRecipe, ladder, payoffs
+from advgames.spec import TournamentSpec
+from advgames.training import LearningRecipe, ladder, payoffs, tournament
 from advgames.training.train import Trained, TrainSpec, train
 
 pytest.importorskip("stable_baselines3")
@@ -117,6 +118,9 @@ def test_a_training_is_no_tournament(tmp_path: Path) -> None:
     (out / "result.json").write_text("{}")
     call = CliRunner().invoke(app, ["solve", str(out)])
     assert call.exit_code == 2 and "holds a training, no tournament" in call.stderr
+    players = {"row": ["mix"], "column": ["mix"]}
+    tournament(TournamentSpec(game="matrix", task="matching-pennies", players=players, seeds=[0, 1]), out)
+    assert CliRunner().invoke(app, ["solve", str(out)]).exit_code == 0  # a folder may hold both
 
 
 def test_in_a_best_response_only_its_player_must_be_able_to_learn(tmp_path: Path) -> None:
@@ -228,6 +232,17 @@ def test_a_training_that_fails_names_its_learner_and_leaves_the_folder_to_the_ne
     fresh = train(written(tmp_path, quick), tmp_path / "other")
     assert (tmp_path / "out" / "result.json").read_bytes() == (tmp_path / "other" / "result.json").read_bytes()
     assert fresh.rows == ("level-0", "level-1")
+
+
+def test_a_folder_in_which_somebody_has_learned_stays_with_its_training(tmp_path: Path) -> None:
+    """Its exploiter fails, after the levels."""
+    wrong = {**LEARNER, "options": {**LEARNER["options"], "n_epochs": "many"}}  # type: ignore[dict-item]
+    first = {**CLIMB, "levels": 1, "exploiters": 1, "exploiter": wrong}
+    with pytest.raises(SettingError, match="failed after 16 steps"):
+        train(written(tmp_path, first), tmp_path / "out")
+    with pytest.raises(DataFileError, match="another training"):
+        train(written(tmp_path, {**CLIMB, "levels": 1}), tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("level-1-*.safetensors"))) == 2
 
 
 class Faulty(Mix):
