@@ -119,9 +119,13 @@ def cases(steps: int, matches: int) -> Iterator[Case]:
         features = ("inputs", "second-direction", "momentum", "progress", *limit)
         options = {"ent_coef": 0.0, "learning_rate": 1e-3, "n_steps": 30, "batch_size": 1_920}
         own = LearningRecipe("PPO", steps, num_games=256, view=View(features), options=options)
+        learners = {"learned": own}
+        if limit:  # the move is level 2's, and when to make it is learned; clipped, its gradient drowns in the value's
+            when = {**options, "learning_rate": 3e-3, "max_grad_norm": 1e3}
+            learners["learned, when"] = replace(own, view=View(features, StrategyMix(["level-2"])), options=when)
         for (name, settings), defender in itertools.product(DYNAMICS.items(), DEFENDERS):
             made = functools.partial(_game, "linear-regression", dtype="float64", **settings, **limit)
-            yield Case(f"{name}{named}", made, defender, attackers, rivals, {"learned": own}, matches)
+            yield Case(f"{name}{named}", made, defender, attackers, rivals, learners, matches)
     plans = tuple(plan.replace("level-2", "level-1") for plan in PLANS)
     seen = ("progress", "budget", "log-loss", "steepness", "momentum")
     views = {
