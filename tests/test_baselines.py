@@ -61,3 +61,19 @@ def test_the_table_is_means_and_intervals_of_the_runs(tmp_path: Path, monkeypatc
     )
     alone = summary(tmp_path)[0]
     assert alone["payoff"] == 0.25 and math.isnan(alone["interval"])
+
+
+def test_the_reference_scores_of_the_docs_are_those_of_the_file() -> None:
+    """Every case and algorithm, five trainings each, and the page tells them as the file does."""
+    docs = Path(__file__).parents[1] / "docs"
+    rows: list[dict[str, Any]] = list(csv.DictReader((docs / "baselines.csv").open(encoding="utf-8")))
+    players = {case.name: {*case.algorithms, *case.references} for case in CASES}
+    assert {(row["case"], row["player"]) for row in rows} == {
+        (n, player) for n, own in players.items() for player in own
+    }
+    for row in rows:
+        row["payoff"] = float(row["payoff"])
+        if row["interval"]:
+            row |= {"interval": float(row["interval"]), "steps": int(row["steps"])}
+            assert row["trainings"] == "5"
+    assert table(rows) in (docs / "experiments.md").read_text(encoding="utf-8")
