@@ -102,10 +102,11 @@ class Population:
             UnknownNameError, SettingError, AccessError, UnsupportedFormError, MissingExtraError: somebody cannot.
         """
         for player, other in zip(self.game.players, reversed(self.game.players), strict=True):
-            for agent in self.agents[other].values():
-                try_out(self.game, {other: agent})
+            strategies = list(self.agents[other].values())
             if player in recipes:
-                try_learning(self.game, player, {other: next(iter(self.agents[other].values()))}, recipes[player])
+                try_learning(self.game, player, {other: strategies.pop(0)}, recipes[player])
+            for agent in strategies:
+                try_out(self.game, {other: agent})
 
     def open(self, what: str) -> None:
         """Claim the folder, or go on with it.
@@ -235,13 +236,14 @@ class Population:
     def _open(self, out: Path, what: str) -> None:
         spec, file = out / _SPEC, out / _PAID
         told = {"game": _described(self.game, self.seeds), "what": what, "seeds": self.seeds}
-        kept = _read(spec) if spec.exists() else told
+        if not spec.exists():
+            write_whole(spec, json.dumps(told, indent=1) + "\n")
+        kept = _read(spec)
         if differing := [_MEANT[name] for name, value in told.items() if kept.get(name) != value]:
             raise DataFileError(
                 f"{out}: the folder holds another training (other {', '.join(differing)}); take another folder, or "
                 "delete it"
             )
-        write_whole(spec, json.dumps(told, indent=1) + "\n")
         drop_cut_line(file)
         try:
             for text in whole_lines(file):

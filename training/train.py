@@ -51,9 +51,9 @@ class LearnerSpec(Settings):
 
 #: fields that belong to one method only
 _OWN = {
-    "best-response": {"role"},
-    "ladder": {"levels", "response", "warm", "exploiters", "exploiter"},
-    "double-oracle": {"solver", "iterations", "tolerance", "patience", "replies"},
+    "best-response": ("role",),
+    "ladder": ("levels", "response", "warm", "exploiters", "exploiter"),
+    "double-oracle": ("solver", "iterations", "tolerance", "patience", "replies"),
 }
 
 
@@ -102,11 +102,9 @@ class TrainSpec(Settings):
     @model_validator(mode="after")
     def _of_one_method(self) -> TrainSpec:
         for method, names in _OWN.items():
-            given = {name: getattr(self, name) for name in sorted(names)}
-            fields = type(self).model_fields
-            other = [n for n, value in given.items() if value != fields[n].get_default(call_default_factory=True)]
-            if method != self.method and other:
-                raise ValueError(f"{other[0]!r} is a field of the method {method}, not of {self.method}")
+            for name in names if method != self.method else ():
+                if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                    raise ValueError(f"{name!r} is a field of the method {method}, not of {self.method}")
         if self.exploiter is not None and not self.exploiters:
             raise ValueError("'exploiter' says how they learn, and 'exploiters' that there are none")
         return self
