@@ -17,7 +17,7 @@ import torch
 
 from advgames.agents import Agent, Mix, RLLevelK, Scripted
 from advgames.equilibrium import EmpiricalGame, exploitability
-from advgames.errors import DataFileError, SettingError, UnknownNameError
+from advgames.errors import AccessError, DataFileError, SettingError, UnknownNameError
 from advgames.files import load_tensors
 from advgames.games import Game, MatrixGame, NegotiationGame, PerturbationGame, PoisoningGame
 from advgames.tasks import load_task
@@ -247,6 +247,8 @@ def test_nothing_is_trained_and_no_folder_claimed_by_what_cannot_end(
         ladder(game, 1, recipe={"row": TINY, "column": typo}, out=tmp_path / "out")
     with pytest.raises(SettingError, match="learning_rte"):
         ladder(game, 1, recipe=TINY, exploiter={"row": TINY, "column": typo}, out=tmp_path / "out")
+    with pytest.raises(AccessError, match="plays a payoff table"):  # whoever is given beside the start is tried too
+        double_oracle(game, recipe=TINY, replies={"row": ["level-1"]}, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
